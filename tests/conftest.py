@@ -1,0 +1,14 @@
+"""Fixtures that every room's tests share."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real audio with known truth that lies beside the project on developers' machines."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the folder shared/data with real audio is not beside the project")
+    return folder

@@ -1,0 +1,5 @@
+"""`python -m workstation` is the command line."""
+
+from workstation.cli import main
+
+main()

@@ -1,0 +1,46 @@
+"""Files to arrays and back: the one room that knows audio formats and array layout."""
+
+from workstation.audio.decode import (
+    DECODABLE_SUFFIXES,
+    AudioInfo,
+    AudioReader,
+    FloatArray,
+    open_audio,
+    probe,
+    read_audio,
+)
+from workstation.audio.encode import ENCODINGS, AudioWriter, suffix_of, write_audio
+from workstation.audio.files import atomic_file, file_sha256, writing
+from workstation.audio.float_wav import FloatWav
+from workstation.audio.loudness import Loudness
+from workstation.audio.resampling import resample
+from workstation.audio.stem_mp4 import StemTrack, stem_tracks
+from workstation.audio.tags import Tags, read_tags
+from workstation.audio.wav_chunks import Bext, Cue, add_wav_chunks
+
+__all__ = [
+    "DECODABLE_SUFFIXES",
+    "ENCODINGS",
+    "AudioInfo",
+    "AudioReader",
+    "AudioWriter",
+    "Bext",
+    "Cue",
+    "FloatArray",
+    "FloatWav",
+    "Loudness",
+    "StemTrack",
+    "Tags",
+    "add_wav_chunks",
+    "atomic_file",
+    "file_sha256",
+    "open_audio",
+    "probe",
+    "read_audio",
+    "read_tags",
+    "resample",
+    "stem_tracks",
+    "suffix_of",
+    "write_audio",
+    "writing",
+]

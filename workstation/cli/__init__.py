@@ -1,0 +1,104 @@
+"""The command line: data on standard output, words on standard error, documented exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+_EXIT_CODES = """\b
+Exit codes:
+  0  done                        5  the output is there already
+  1  a defect of workstation     6  the output cannot be written
+  2  wrong usage                 7  the session is in use
+  3  the input cannot be read    8  a separation engine failed
+  4  something is missing      130  stopped
+"""
+
+# Command -> module and the line that the list of commands shows.
+_SECTIONS: dict[str, dict[str, str]] = {
+    "Make": {
+        "demo": "Go the whole way on an embedded song.",
+        "separate": "Split a song into stems that sum to it.",
+        "analyze": "Find beats, tempo, meter, key, sections, loudness.",
+        "export": "Make a DAW project: stems on the song's tempo map.",
+    },
+    "Look": {
+        "info": "Show what an audio file or a session holds.",
+        "engines": "List the separation engines and what each can do.",
+        "models": "List weights: which are here, which can be had.",
+        "doctor": "Check what works on this machine.",
+        "completion": "Print the tab-completion script for your shell.",
+    },
+}
+_MODULE_OF = {"models": "engines"}
+
+
+class _Commands(click.Group):
+    """Commands in sections; the module of a command is loaded when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return [name for section in _SECTIONS.values() for name in section]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module = importlib.import_module(f"workstation.cli.{_MODULE_OF.get(cmd_name, cmd_name)}")
+        found: click.Command = getattr(module, cmd_name)
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0] if args else ""
+        if name and not name.startswith("-") and self.get_command(ctx, name) is None:
+            import difflib
+
+            near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
+            hint = f' Did you mean "{near[0]}"?' if near else ""
+            ctx.fail(f'There is no command "{name}".{hint}')
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(len(name) for name in self.list_commands(ctx))
+        for title, commands in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), words) for name, words in commands.items()])
+
+
+@click.group(
+    cls=_Commands,
+    epilog=_EXIT_CODES,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="workstation", message="workstation %(version)s")
+def cli() -> None:
+    """A remix workstation for the terminal.
+
+    A song goes in; stems on a trusted beat grid come out, as a project for your DAW.
+
+    \b
+    Start with:
+      workstation demo
+      workstation export song.mp3 --to reaper
+    """
+
+
+def main() -> None:
+    """Run the command line; the entry point of the program."""
+    from workstation.cli.terminal import print_error
+    from workstation.model import UsageError
+
+    try:
+        code = cli.main(prog_name="workstation", standalone_mode=False)
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "workstation"
+        print_error(UsageError(error.format_message(), f"See `{where} --help`."))
+        sys.exit(UsageError.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped.", err=True)
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,70 @@
+"""`workstation engines` and `workstation models`: who can separate, and with what weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from workstation.cli.options import json_option
+from workstation.cli.terminal import command, console, print_json, table
+
+_models_dir = click.option(
+    "--models-dir",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of your own weights.",
+)
+
+
+@click.command(short_help="List the separation engines and what each can do.")
+@_models_dir
+@json_option
+@command
+def engines(models_dir: Path | None, *, as_json: bool) -> None:
+    """List the separation engines: stems, speed, licences and downloads.
+
+    The cost is seconds of computing per second of stereo audio on two CPU cores.
+    """
+    from workstation.cli.options import EngineChoice
+    from workstation.separate import engine_cards
+
+    choice = EngineChoice(
+        engine=None, models_dir=models_dir, trust=False, offline=True, device=None
+    )
+    cards = engine_cards(choice.options)
+    if as_json:
+        print_json(cards)
+        return
+    rows = table("Engine", "Stems", "Cost", "Weights", "What it is", right=("Cost",))
+    for card in cards:
+        rows.add_row(
+            card.name,
+            " ".join(card.stems),
+            f"{card.realtime_factor:g}",
+            card.download or "none needed",
+            card.summary,
+        )
+    console().print(rows)
+
+
+@click.command(short_help="List weights: which are here, which can be downloaded.")
+@_models_dir
+@json_option
+@command
+def models(models_dir: Path | None, *, as_json: bool) -> None:
+    """List the weights of the networks: where they are, what they weigh, their licence."""
+    from workstation.cli.options import EngineChoice
+    from workstation.studio.models import model_rows
+
+    choice = EngineChoice(
+        engine=None, models_dir=models_dir, trust=False, offline=True, device=None
+    )
+    found = model_rows(choice.options)
+    if as_json:
+        print_json(found)
+        return
+    rows = table("Model", "State", "Download", "Stems", "Licence of the weights")
+    for row in found:
+        rows.add_row(row.name, row.state, row.download, " ".join(row.stems), row.licence)
+    console().print(rows)

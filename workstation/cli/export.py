@@ -1,0 +1,116 @@
+"""`workstation export`: a song becomes a DAW project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from workstation.cli.options import (
+    EngineChoice,
+    engine_options,
+    input_argument,
+    json_option,
+    open_input,
+    session_options,
+)
+from workstation.cli.terminal import command, job_with_progress, print_json, say
+
+if TYPE_CHECKING:
+    from workstation.model import ExportReport
+
+
+@click.command(short_help="Make a DAW project: stems on tracks, on the song's tempo map.")
+@input_argument
+@click.option(
+    "--to",
+    "targets",
+    required=True,
+    metavar="TARGETS",
+    help="One or more of reaper, dawproject, stems, midi, separated by commas.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write DIR/<target>/.  [default: exports/ in the session]",
+)
+@click.option(
+    "--encoding",
+    type=click.Choice(["pcm24", "float32", "flac", "mp3"]),
+    default="pcm24",
+    show_default=True,
+    help="Of the audio, where the target can.",
+)
+@click.option("--bar-markers", is_flag=True, help="A marker on every bar, besides the sections.")
+@click.option("--overwrite", is_flag=True, help="Replace an earlier export.")
+@engine_options
+@session_options
+@json_option
+@command
+def export(
+    input_path: Path,
+    targets: str,
+    out: Path | None,
+    encoding: str,
+    session_dir: Path | None,
+    *,
+    bar_markers: bool,
+    overwrite: bool,
+    reference: bool,
+    as_json: bool,
+    **engine: str | bool | Path | None,
+) -> None:
+    """Make projects for DAWs from INPUT: stems on named tracks, on the song's tempo map.
+
+    INPUT is an audio file, a .stem.mp4 or folder of ready-made stems, or a session folder.
+    What is missing, separation and analysis, is done first. Every project is a folder that can
+    be moved or zipped, with a README that says what to open. Prints these folders.
+
+    \b
+    Examples:
+      workstation export song.mp3 --to reaper
+      workstation export song.mp3 --to dawproject,midi --out projects
+      workstation export stems/ --to reaper --bar-markers
+    """
+    from workstation.studio.exporting import check_targets, export_to
+
+    choice = EngineChoice(**engine)  # type: ignore[arg-type]
+    names = check_targets(targets)
+    with job_with_progress() as job:
+        session = open_input(
+            input_path,
+            job.part(0.0, 0.05, "Opening"),
+            session_dir=session_dir,
+            out=out,
+            reference=reference,
+        )
+        session.separate(choice.engine, options=choice.options, say=say, job=job.part(0.05, 0.7))
+        session.analyze(job=job.part(0.7, 0.8, "Analysing"))
+        reports = export_to(
+            session,
+            names,
+            out=out,
+            encoding=encoding,
+            bar_markers=bar_markers,
+            overwrite=overwrite,
+            job=job.part(0.8, 1.0),
+        )
+    if as_json:
+        print_json(reports)
+        return
+    for report in reports:
+        print_report(report)
+        click.echo(report.folder)
+
+
+def print_report(report: ExportReport) -> None:
+    """Say what was made, what to open, and what could not be carried."""
+    say()
+    say(f"{report.target}: {len(report.files)} files")
+    say(f"  Open      {report.open_with}")
+    if report.lead_in:
+        say(f"  Lead-in   {report.lead_in}")
+    for index, words in enumerate(report.dropped):
+        say(("  Left out  " if index == 0 else "            ") + words)

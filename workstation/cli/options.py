@@ -1,0 +1,117 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+import msgspec
+
+if TYPE_CHECKING:
+    from workstation.model import JobContext
+    from workstation.separate import EngineOptions
+    from workstation.studio import Session
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class EngineChoice(msgspec.Struct, frozen=True):
+    """What the engine options of a command line say."""
+
+    engine: str | None
+    models_dir: Path | None
+    trust: bool
+    offline: bool
+    device: str | None
+
+    @property
+    def options(self) -> EngineOptions:
+        """Options for the engine; what was not typed comes from the settings."""
+        from workstation.config import load_settings
+        from workstation.separate import EngineOptions
+
+        settings = load_settings()
+        models_dir = self.models_dir
+        if models_dir is None and settings.models_dir:
+            models_dir = Path(settings.models_dir).expanduser()
+        return EngineOptions(
+            models_dir=models_dir,
+            trust=self.trust,
+            offline=self.offline or settings.offline,
+            device=self.device,
+        )
+
+
+def input_argument(function: F) -> F:
+    """The INPUT of a command: a song, a folder of stems or a session."""
+    return click.argument("input_path", metavar="INPUT", type=click.Path(path_type=Path))(function)
+
+
+def json_option(function: F) -> F:
+    """`--json`."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."
+    )(function)
+
+
+def session_options(function: F) -> F:
+    """Where the session lies and whether the song is copied into it."""
+    function = click.option(
+        "--session-dir",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
+        help="Keep the session <Title>.remix here.  [default: --out, else the working folder]",
+    )(function)
+    return click.option(
+        "--reference",
+        is_flag=True,
+        help="Refer to the song where it lies; without this it is copied into the session.",
+    )(function)
+
+
+def engine_options(function: F) -> F:
+    """Which engine separates, and from which weights."""
+    for option in reversed(
+        [
+            click.option(
+                "--engine",
+                metavar="NAME",
+                help="Separation engine; see `workstation engines`.  [default: auto]",
+            ),
+            click.option(
+                "--models-dir",
+                metavar="DIR",
+                type=click.Path(path_type=Path, file_okay=False),
+                help="Folder of your own weights (.safetensors, .th, .yaml bags).",
+            ),
+            click.option(
+                "--trust",
+                is_flag=True,
+                help="Load a .th checkpoint of unknown origin; it may run any code.",
+            ),
+            click.option("--offline", is_flag=True, help="Never touch the network."),
+            click.option(
+                "--device",
+                type=click.Choice(["cpu", "cuda", "mps"]),
+                help="Where networks compute.  [default: the fastest there is]",
+            ),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def open_input(
+    input_path: Path,
+    job: JobContext,
+    *,
+    session_dir: Path | None,
+    out: Path | None,
+    reference: bool = False,
+) -> Session:
+    """Open what the user named, with the session where the options say."""
+    from workstation.studio import open_session
+
+    return open_session(input_path, parent=session_dir or out, copy_source=not reference, job=job)

@@ -1,0 +1,150 @@
+"""What all commands share of the terminal: words, errors, progress, and stopping."""
+
+from __future__ import annotations
+
+import functools
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+import click
+
+from workstation.model import JobContext, WorkstationError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+P = ParamSpec("P")
+
+# Without a terminal, progress is a line now and then.
+_PLAIN_EVERY_S = 5.0
+
+
+def say(words: str = "") -> None:
+    """Print words for the user: on standard error, so that data can be piped."""
+    click.echo(words, err=True)
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON on standard output: model values by their own field names."""
+    import msgspec
+
+    click.echo(json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False))
+
+
+def print_error(error: WorkstationError) -> None:
+    """Print what went wrong, and what to do, as two aligned lines."""
+    click.echo(click.style("Error   ", fg="red", bold=True) + error.problem, err=True)
+    click.echo(click.style("Remedy  ", bold=True) + error.remedy, err=True)
+
+
+def console(*, err: bool = False) -> Console:
+    """A console of the terminal's width; loaded when a table or bar is drawn."""
+    from rich.console import Console
+
+    return Console(stderr=err, highlight=False, soft_wrap=False)
+
+
+def table(*headings: str, right: Sequence[str] = ()) -> Table:
+    """An open table in the house style: no frame, a quiet heading, two spaces between columns."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    made = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False)
+    for heading in headings:
+        made.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
+    return made
+
+
+def command(function: Callable[P, None]) -> Callable[P, None]:
+    """Give a command the product's manners: one clear error and its exit code, no traceback."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+        except WorkstationError as error:
+            print_error(error)
+            raise SystemExit(error.exit_code) from None
+        except BrokenPipeError:
+            # The reader of our output (`head`, `less`) has seen enough.
+            sys.stderr.close()
+            raise SystemExit(0) from None
+
+    return run
+
+
+@contextmanager
+def job_with_progress() -> Iterator[JobContext]:
+    """A job whose progress is shown with time left, and that Ctrl-C stops cleanly."""
+    if sys.stderr.isatty():
+        with _bar() as listener, _stoppable(JobContext(listener)) as job:
+            yield job
+    else:
+        with _stoppable(JobContext(_PlainProgress())) as job:
+            yield job
+
+
+@contextmanager
+def _stoppable(job: JobContext) -> Iterator[JobContext]:
+    def stop(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        if job.cancelled:  # Asked twice: the user means it.
+            raise KeyboardInterrupt
+        job.cancel()
+
+    before: dict[int, Any] = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield job
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[float, str], None]]:
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    with Progress(
+        TextColumn("{task.description:<28}"),
+        BarColumn(bar_width=None),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=console(err=True),
+        transient=True,
+        expand=True,
+    ) as progress:
+        task = progress.add_task("", total=1.0)
+
+        def listen(fraction: float, label: str) -> None:
+            progress.update(task, completed=fraction, description=label)
+
+        yield listen
+
+
+class _PlainProgress:
+    """Progress as lines, for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._start = self._last = time.monotonic()
+        self._label = ""
+
+    def __call__(self, fraction: float, label: str) -> None:
+        now = time.monotonic()
+        if now - self._last < _PLAIN_EVERY_S:
+            return
+        self._last = now
+        left = (now - self._start) * (1 - fraction) / fraction if fraction > 0 else 0.0
+        say(f"{label or 'Working'}: {fraction:.0%}, about {left:.0f} s left")

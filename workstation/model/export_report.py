@@ -1,0 +1,25 @@
+"""What an export made, and what the format could not carry."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class ExportReport(msgspec.Struct, frozen=True):
+    """The outcome of one export.
+
+    Attributes:
+        target: Name of the target, like `reaper`.
+        folder: The folder that holds everything; it can be moved or zipped.
+        files: Every file written, relative to `folder`, with forward slashes.
+        open_with: The file to open, relative to `folder`, and in what: words for the user.
+        dropped: In words, everything the format could not carry.
+        lead_in: In words, where the first downbeat lies in the project.
+    """
+
+    target: str
+    folder: str
+    files: tuple[str, ...]
+    open_with: str
+    dropped: tuple[str, ...] = ()
+    lead_in: str = ""

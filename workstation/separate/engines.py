@@ -1,0 +1,122 @@
+"""The table of engines: our own, those of the demucs family, the user's, and plug-ins."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from importlib.metadata import EntryPoint, entry_points
+
+import msgspec
+
+from workstation.model import UnavailableError, UsageError
+from workstation.separate.protocol import EngineCard, EngineFactory, EngineOptions, Separator
+
+PLUGIN_GROUP = "workstation.separators"
+DEFAULT_NETWORK = "htdemucs"
+EMBEDDED = "dsp"
+
+# Where the factory of each of our own engines lives; it is imported when it is asked for.
+_OWN = {
+    "dsp": "workstation.separate.dsp:make_dsp",
+    "hpss": "workstation.separate.hpss:make_hpss",
+    "repet-sim": "workstation.separate.repet_sim:make_repet_sim",
+    "nmf": "workstation.separate.nmf:make_nmf",
+}
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """An engine that will do the work, and in words why it was taken (if it was not named)."""
+
+    card: EngineCard
+    why: str = ""
+
+
+def engine(name: str, options: EngineOptions) -> Separator:
+    """Make an engine by name.
+
+    Raises:
+        UsageError: There is no such engine; the remedy suggests a near name.
+        UnavailableError: A plug-in cannot be loaded.
+    """
+    from workstation.separate.demucs_engine import demucs_names, make_demucs
+
+    if name in _OWN:
+        return _load(_OWN[name])(options)
+    if name in demucs_names(options.models_dir):
+        return make_demucs(name, options)
+    plugins = _plugins()
+    if name in plugins:
+        return _load_plugin(plugins[name])(options)
+    known = [*_OWN, *demucs_names(options.models_dir), *plugins]
+    near = difflib.get_close_matches(name, [*known, "auto"], n=1)
+    raise UsageError(
+        f'There is no separation engine "{name}".',
+        f'Did you mean "{near[0]}"?' if near else f"Engines: auto, {', '.join(known)}.",
+    )
+
+
+def engine_cards(options: EngineOptions) -> list[EngineCard]:
+    """Cards of all engines: ours, the demucs family, the user's own, plug-ins."""
+    from workstation.separate.demucs_engine import demucs_names
+
+    return [
+        engine(name, options).card
+        for name in [*_OWN, *demucs_names(options.models_dir), *_plugins()]
+    ]
+
+
+def choose_engine(name: str, options: EngineOptions) -> Choice:
+    """Find the engine that a name stands for; `auto` takes the best that can work here.
+
+    `auto` is htdemucs where its weights are at hand or can be had, else the embedded `dsp`.
+    A name asked for explicitly never falls back.
+
+    Raises:
+        UsageError: There is no such engine.
+        UnavailableError: The named engine's weights are missing and cannot be had.
+    """
+    if name != "auto":
+        return Choice(engine(name, options).card)
+    from workstation.separate.weights import find_weights, network_reachable
+
+    state = find_weights(DEFAULT_NETWORK, options)
+    if state.available:
+        return Choice(
+            engine(DEFAULT_NETWORK, options).card,
+            f"Engine: {DEFAULT_NETWORK}, whose weights are on this machine.",
+        )
+    if not options.offline and network_reachable():
+        return Choice(
+            engine(DEFAULT_NETWORK, options).card,
+            f"Engine: {DEFAULT_NETWORK}; its weights will be downloaded once.",
+        )
+    why = "the network is not to be used" if options.offline else "the network is not reachable"
+    return Choice(
+        engine(EMBEDDED, options).card,
+        f"Engine: {EMBEDDED}, which needs no download; the weights of {DEFAULT_NETWORK} are not "
+        f"on this machine and {why}.",
+    )
+
+
+def _load(place: str) -> EngineFactory:
+    module, _, attribute = place.partition(":")
+    factory: EngineFactory = getattr(importlib.import_module(module), attribute)
+    return factory
+
+
+def _plugins() -> dict[str, EntryPoint]:
+    """Engines of other packages; a plug-in cannot take the name of one of ours."""
+    return {
+        point.name: point for point in entry_points(group=PLUGIN_GROUP) if point.name not in _OWN
+    }
+
+
+def _load_plugin(point: EntryPoint) -> EngineFactory:
+    try:
+        factory: EngineFactory = point.load()
+    except Exception as error:
+        raise UnavailableError(
+            f'The engine "{point.name}" of the package {point.value} cannot be loaded: {error}.',
+            "Update or remove that package.",
+        ) from error
+    return factory

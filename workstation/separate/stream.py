@@ -1,0 +1,219 @@
+"""Separate a file of any length in bounded memory, chunk by chunk, in a way that can go on.
+
+The file is cut into chunks of equal length that overlap and are cross-faded; each chunk of
+stems is made to sum to its chunk of the mix, and cross-fading keeps that. After every chunk
+the state on disk is complete: a killed process is continued from there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from workstation.audio import AudioReader, FloatWav, open_audio, resample, writing
+from workstation.model import EngineError, InputError, JobContext
+from workstation.separate.consistency import share_residual
+from workstation.separate.protocol import FloatArray, Separator
+
+STATE_FILE = "state.json"
+
+
+class ChunkPlan(msgspec.Struct, frozen=True):
+    """How a file is cut: `count` chunks of `hop + overlap` frames, `hop` apart."""
+
+    count: int
+    hop: int
+    overlap: int
+
+    @classmethod
+    def of(cls, frames: int, *, chunk: int, overlap: int) -> ChunkPlan:
+        """Cut into as few chunks of at most `chunk` frames as cover the file, equally long.
+
+        >>> ChunkPlan.of(100, chunk=60, overlap=10)
+        ChunkPlan(count=2, hop=45, overlap=10)
+        """
+        overlap = min(overlap, chunk // 2)
+        count = max(1, math.ceil((frames - overlap) / (chunk - overlap)))
+        hop = max(1, math.ceil((frames - overlap) / count)) if count > 1 else frames
+        return cls(count, hop, overlap if count > 1 else 0)
+
+
+def separate_file(
+    source: Path,
+    engine: Separator,
+    folder: Path,
+    *,
+    key: str,
+    job: JobContext,
+) -> dict[str, Path]:
+    """Separate an audio file into float32 WAVs `folder/<stem>.wav` of its own rate and length.
+
+    Args:
+        source: The audio file.
+        engine: Who separates.
+        folder: Where the stems go; work that was begun there with the same `key` goes on.
+        key: Names the source and the engine with its settings.
+        job: Progress out, cancellation in.
+
+    Returns:
+        Path of every stem, in the order of the engine's card.
+
+    Raises:
+        InputError: The source cannot be read.
+        OutputError: The stems cannot be written.
+        EngineError: The engine broke its contract.
+        CancelledError: The job was cancelled; the state stays for the next time.
+    """
+    names = engine.card.stems
+    paths = {name: folder / f"{name}.wav" for name in names}
+    with open_audio(source) as reader, ExitStack() as stack:
+        if reader.frames is None:
+            raise InputError(f"The length of {source} is not known.", "Convert it to WAV or FLAC.")
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            files = {
+                name: stack.enter_context(
+                    FloatWav(
+                        path,
+                        sample_rate_hz=reader.sample_rate_hz,
+                        channels=reader.channels,
+                        frames=reader.frames,
+                    )
+                )
+                for name, path in paths.items()
+            }
+        rate = reader.sample_rate_hz
+        plan = ChunkPlan.of(
+            reader.frames,
+            chunk=round(engine.chunk_s * rate),
+            overlap=round(engine.overlap_s * rate),
+        )
+        _run(reader, engine, plan, files, _State(folder, key, plan), job)
+    return paths
+
+
+class _State:
+    """Which chunks are done, and the faded-out end of the last one, kept on disk."""
+
+    def __init__(self, folder: Path, key: str, plan: ChunkPlan) -> None:
+        self.folder = folder
+        self._head = {"key": key, "plan": msgspec.to_builtins(plan)}
+
+    def load(self) -> tuple[int, FloatArray | None]:
+        """Number of chunks done, and the tail of shape (stems, channels, overlap)."""
+        try:
+            state = json.loads((self.folder / STATE_FILE).read_text())
+            if {k: state[k] for k in self._head} != self._head:
+                return 0, None
+            done = int(state["done"])
+            tail = np.load(self.folder / f"tail-{done}.npy", allow_pickle=False)
+        except (OSError, ValueError, KeyError, TypeError):
+            # Nothing (whole) is there from an earlier run: begin at the beginning.
+            return 0, None
+        return done, tail
+
+    def save(self, done: int, tail: FloatArray) -> None:
+        """Record that `done` chunks are on disk."""
+        np.save(self.folder / f"tail-{done}.npy", tail)
+        partial = self.folder / (STATE_FILE + ".partial")
+        with partial.open("w") as file:
+            json.dump({**self._head, "done": done}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self.folder / STATE_FILE)
+        (self.folder / f"tail-{done - 1}.npy").unlink(missing_ok=True)
+
+
+def _run(
+    reader: AudioReader,
+    engine: Separator,
+    plan: ChunkPlan,
+    files: dict[str, FloatWav],
+    state: _State,
+    job: JobContext,
+) -> None:
+    done, tail = state.load()
+    if done < plan.count:
+        _skip(reader, done * plan.hop, job)
+    kept = np.zeros((reader.channels, 0), np.float32)
+    fade_in = (np.arange(plan.overlap, dtype=np.float32) + 0.5) / max(plan.overlap, 1)
+    for index in range(done, plan.count):
+        job.check()
+        step = job.part(index / plan.count, (index + 1) / plan.count)
+        step.report(0.0)
+        mix = np.concatenate([kept, reader.read(plan.hop + plan.overlap - kept.shape[1])], axis=1)
+        kept = mix[:, plan.hop :]
+        stems = np.stack(list(_separate_chunk(engine, mix, reader.sample_rate_hz, step).values()))
+        if tail is not None and tail.shape[2]:
+            n = min(plan.overlap, stems.shape[2])
+            stems[:, :, :n] *= fade_in[:n]
+            stems[:, :, :n] += tail[:, :, :n]
+        last = index == plan.count - 1
+        end = stems.shape[2] if last else plan.hop
+        tail = stems[:, :, end:]
+        if not last:
+            tail = tail * (np.float32(1) - fade_in)
+        with writing(state.folder):
+            for file, stem in zip(files.values(), stems, strict=True):
+                file.write(index * plan.hop, stem[:, :end])
+                file.sync()
+            state.save(index + 1, tail)
+        step.report(1.0)
+
+
+def forget_progress(folder: Path) -> None:
+    """Remove the record of chunks from a folder of finished stems."""
+    for path in [folder / STATE_FILE, *folder.glob("tail-*.npy")]:
+        path.unlink(missing_ok=True)
+
+
+def _skip(reader: AudioReader, frames: int, job: JobContext) -> None:
+    """Read on to a frame; compressed formats have no other exact way to get there."""
+    while frames > 0:
+        job.check()
+        got = reader.read(min(frames, 1 << 20)).shape[1]
+        if not got:
+            raise InputError("The source is shorter than it was.", "Start with a new session.")
+        frames -= got
+
+
+def _separate_chunk(
+    engine: Separator, mix: FloatArray, rate_hz: int, job: JobContext
+) -> dict[str, FloatArray]:
+    """Separate one chunk, folding and resampling to what the engine can take."""
+    card = engine.card
+    rate = card.sample_rate_hz or rate_hz
+    groups = _channel_groups(mix.shape[0], card.max_channels)
+    stems = {name: np.empty_like(mix) for name in card.stems}
+    for index, group in enumerate(groups):
+        part = job.part(index / len(groups), (index + 1) / len(groups))
+        inside = resample(mix[group], rate_hz, rate) if rate != rate_hz else mix[group]
+        found = engine.separate(inside, rate, part)
+        for name in card.stems:
+            stem = found[name]
+            if stem.shape != inside.shape or not np.isfinite(stem).all():
+                raise EngineError(
+                    f'The engine {card.name} returned a bad "{name}" stem '
+                    f"(shape {stem.shape} for {inside.shape}, or values that are no numbers).",
+                    "Choose another engine, and report this to its makers.",
+                )
+            back = resample(stem, rate, rate_hz) if rate != rate_hz else stem
+            # A rate change and back may come out a frame longer or shorter.
+            n = min(back.shape[1], mix.shape[1])
+            stems[name][group, :n] = back[:, :n]
+            stems[name][group, n:] = 0
+    share_residual(stems, mix, rate_hz)
+    return stems
+
+
+def _channel_groups(channels: int, most: int | None) -> list[list[int]]:
+    """Channels that go into the engine together: pairs for a stereo engine."""
+    if most is None or channels <= most:
+        return [list(range(channels))]
+    return [list(range(i, min(i + most, channels))) for i in range(0, channels, most)]

@@ -1,0 +1,81 @@
+"""What `session.json` holds, and how older files are brought up to date."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from workstation.model import InputError, Song, Stem
+
+SCHEMA_VERSION = 1
+
+# One step per version: UPGRADES[n] turns the contents of version n into version n + 1.
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+
+class SessionState(msgspec.Struct, frozen=True):
+    """The contents of `session.json`.
+
+    Attributes:
+        song: The song and its analysis.
+        stems: Stems of all engines; those of one engine sum to the song.
+        engine: Whose stems are in use; None before separation.
+        stem_keys: For every engine, the key of what its stems were made from and with.
+        schema_version: Version of this layout.
+    """
+
+    song: Song
+    stems: tuple[Stem, ...] = ()
+    engine: str | None = None
+    stem_keys: dict[str, str] = {}
+    schema_version: int = SCHEMA_VERSION
+
+    def stems_of(self, engine: str | None) -> tuple[Stem, ...]:
+        """Stems that one engine made."""
+        return tuple(stem for stem in self.stems if stem.engine == engine)
+
+
+def encode_state(state: SessionState) -> bytes:
+    """Turn the state into readable JSON."""
+    return msgspec.json.format(msgspec.json.encode(state), indent=1) + b"\n"
+
+
+def decode_state(text: bytes, path: Path) -> SessionState:
+    """Read the state of any version up to this one.
+
+    Args:
+        text: Contents of the file.
+        path: Where it came from, for the words of an error.
+
+    Raises:
+        InputError: The file is damaged, or from a newer version of the product.
+    """
+    try:
+        values = json.loads(text)
+        version = values["schema_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
+    if not isinstance(version, int) or version < 1:
+        raise _damaged(path, ValueError(f"schema_version is {version!r}"))
+    if version > SCHEMA_VERSION:
+        raise InputError(
+            f"{path} was written by a newer version of workstation (schema {version}).",
+            f"Install a newer workstation; this one knows schemas up to {SCHEMA_VERSION}.",
+        )
+    for step in range(version, SCHEMA_VERSION):
+        values = UPGRADES[step](values)
+    try:
+        return msgspec.convert(values, SessionState)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"The session file {path} is damaged: {error}.",
+        "Restore it from a copy, or start a new session from the song.",
+    )

@@ -1,0 +1,132 @@
+"""Analysing what a user points at, and editing the beat grid that was found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from workstation.audio import file_sha256, open_audio, probe, read_tags
+from workstation.model import Analysis, BeatGrid, JobContext, UsageError
+from workstation.model.names import file_name
+from workstation.session import find_session
+from workstation.studio.opening import open_session
+from workstation.studio.session import Session
+
+
+class GridEdits(msgspec.Struct, frozen=True):
+    """Edits of a beat grid, carried out in this order; None and False leave it as it is."""
+
+    taps_s: tuple[float, ...] | None = None
+    shift_ms: float | None = None
+    halve: bool = False
+    double: bool = False
+    downbeat_s: float | None = None
+    meter: int | None = None
+    bpm: float | None = None
+
+    @classmethod
+    def parse(cls, *, taps: str | None = None, **edits: Any) -> GridEdits:  # noqa: ANN401
+        """Make edits from what was typed; taps are seconds with commas between them.
+
+        Raises:
+            UsageError: A tap is not a number.
+        """
+        if taps is None:
+            return cls(**edits)
+        try:
+            return cls(
+                taps_s=tuple(float(tap) for tap in taps.replace(";", ",").split(",")), **edits
+            )
+        except ValueError as error:
+            raise UsageError(
+                f'"{taps}" is not a list of seconds.',
+                "Write seconds with commas between them: --taps 0.52,1.03,1.54",
+            ) from error
+
+    def __bool__(self) -> bool:
+        return self != GridEdits()
+
+    def apply(self, grid: BeatGrid | None) -> BeatGrid:
+        """Carry the edits out.
+
+        Raises:
+            ValueError: The result is no beat grid.
+        """
+        if self.taps_s is not None:
+            grid = BeatGrid.from_taps(self.taps_s, beats_per_bar=self.meter or 4)
+        if grid is None:
+            raise ValueError("no beats were found that could be edited; give some with --taps")
+        if self.shift_ms is not None:
+            grid = grid.shifted(self.shift_ms / 1000)
+        if self.halve:
+            grid = grid.halved()
+        if self.double:
+            grid = grid.doubled()
+        if self.downbeat_s is not None or self.meter is not None:
+            anchor = grid.downbeats_s[0] if self.downbeat_s is None else self.downbeat_s
+            grid = grid.with_downbeat(anchor, beats_per_bar=self.meter)
+        if self.bpm is not None:
+            grid = grid.with_tempo(self.bpm)
+        return grid
+
+
+def analyze_input(
+    path: Path,
+    edits: GridEdits,
+    *,
+    parent: Path | None,
+    again: bool,
+    copy_source: bool,
+    job: JobContext,
+) -> tuple[Analysis, Session | None]:
+    """Analyse a song, a folder of stems or a session, and edit the grid.
+
+    An audio file that has no session yet is only listened to, unless there are edits, which
+    need a session to be kept in.
+
+    Returns:
+        The analysis, and the session that keeps it, if any.
+
+    Raises:
+        UsageError: The edits do not make a beat grid.
+    """
+    if path.is_file() and not edits:
+        there = _existing(path, parent or Path.cwd(), job)
+        if there is None:
+            from workstation.analyze import analyze
+
+            with open_audio(path) as source:
+                return analyze(source, job=job), None
+    session = open_session(path, parent=parent, copy_source=copy_source, job=job.part(0.0, 0.2))
+    session.analyze(again=again, job=job.part(0.2, 1.0, "Analysing"))
+    if edits:
+        session.edit_grid(edits.apply)
+    assert session.analysis is not None
+    return session.analysis, session
+
+
+def _existing(path: Path, parent: Path, job: JobContext) -> Session | None:
+    """The session of an audio file, if one was made in this folder."""
+    probe(path)
+    title = read_tags(path).title or path.stem
+    _folder, there = find_session(
+        parent, file_name(title, fallback="song"), file_sha256(path, job.part(0.0, 0.1))
+    )
+    return open_session(path, parent=parent, job=job) if there else None
+
+
+def describe(analysis: Analysis) -> dict[str, Any]:
+    """An analysis as plain values: what `--json` prints."""
+    values: dict[str, Any] = msgspec.to_builtins(analysis)
+    grid = analysis.grid
+    return {
+        "bpm": analysis.bpm,
+        "steady": None if grid is None else grid.steady,
+        "key": values["key"],
+        "loudness_lufs": values["loudness_lufs"],
+        "peak_dbfs": values["peak_dbfs"],
+        "grid": values["grid"],
+        "sections": values["sections"],
+    }

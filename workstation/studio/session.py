@@ -1,0 +1,332 @@
+"""A session in hand: the object that scripts, the command line and the screen all drive."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from workstation.audio import file_sha256, open_audio, probe, read_audio, writing
+from workstation.config import load_settings
+from workstation.model import (
+    Analysis,
+    AudioRef,
+    BeatGrid,
+    ExportReport,
+    JobContext,
+    Song,
+    Stem,
+    UsageError,
+)
+from workstation.separate import EngineOptions, FloatArray, choose_engine
+from workstation.session import SessionFolder, SessionState
+
+
+class Session:
+    """A song with its stems and its analysis, on disk at `path`.
+
+    Made by `workstation.open`. Every step is kept in the session folder: asked for again, it
+    is already there. Methods that write hold the session's lock while they do.
+
+    Attributes:
+        path: The session folder (`….remix`).
+    """
+
+    def __init__(self, folder: SessionFolder, state: SessionState) -> None:
+        self._folder = folder
+        self._state = state
+
+    # -- what is there ----------------------------------------------------------------
+
+    @property
+    def path(self) -> Path:
+        """The session folder."""
+        return self._folder.path
+
+    @property
+    def song(self) -> Song:
+        """Title, artist, source and analysis."""
+        return self._state.song
+
+    @property
+    def analysis(self) -> Analysis | None:
+        """What `analyze` found, or None if it has not run."""
+        return self._state.song.analysis
+
+    @property
+    def engine(self) -> str | None:
+        """Whose stems are in use; `imported` for ready-made ones, None before separation."""
+        return self._state.engine
+
+    @property
+    def stems(self) -> dict[str, Path]:
+        """The stems in use: name to float32 WAV. Empty before separation."""
+        return {
+            stem.name: self._folder.audio_path(stem.audio)
+            for stem in self._state.stems_of(self._state.engine)
+        }
+
+    @property
+    def source_path(self) -> Path:
+        """The song's own audio file."""
+        return self._folder.audio_path(self.song.source)
+
+    @property
+    def cover_path(self) -> Path | None:
+        """The song's picture, if its file had one."""
+        if self.song.cover is None:
+            return None
+        cover = self.path / Path(self.song.cover).name
+        return cover if cover.is_file() else None
+
+    def stem(self, name: str) -> FloatArray:
+        """Samples of one stem: float32, shape (channels, frames), at the song's rate.
+
+        Raises:
+            UsageError: There is no stem of that name.
+        """
+        stems = self.stems
+        if name not in stems:
+            have = ", ".join(stems) or "none; call separate() first"
+            raise UsageError(f'This session has no stem "{name}".', f"It has: {have}.")
+        samples, _rate = read_audio(stems[name])
+        return samples
+
+    def mix(self, names: Iterable[str]) -> FloatArray:
+        """Sum of some stems: float32, shape (channels, frames).
+
+        Raises:
+            UsageError: A name is not that of a stem, or none was given.
+        """
+        arrays = [self.stem(name) for name in names]
+        if not arrays:
+            raise UsageError(
+                "No stem was named for the mix.", f"Name some of: {', '.join(self.stems)}."
+            )
+        channels = max(array.shape[0] for array in arrays)
+        return np.sum(
+            [np.broadcast_to(a, (channels, a.shape[1])) for a in arrays], axis=0, dtype=np.float32
+        )
+
+    # -- the steps --------------------------------------------------------------------
+
+    def separate(
+        self,
+        engine: str | None = None,
+        *,
+        options: EngineOptions | None = None,
+        say: Callable[[str], None] | None = None,
+        job: JobContext | None = None,
+    ) -> dict[str, Path]:
+        """Split the song into stems that sum to it, or take those that are there.
+
+        Args:
+            engine: Name of an engine, or `auto`; None takes the stems in use, and if there
+                are none the engine of the settings.
+            options: Weights folder, trust, network, device; None takes the settings.
+            say: Is told in words which engine was chosen and why.
+            job: Progress out, cancellation in.
+
+        Returns:
+            Path of every stem by name, in the order of tracks.
+
+        Raises:
+            UsageError: There is no such engine.
+            UnavailableError: The engine cannot work here; the remedy says how it could.
+            CancelledError: The job was cancelled; the next call goes on from there.
+        """
+        job = job or JobContext()
+        settings = load_settings()
+        if engine is None and self._state.engine is not None:
+            return self.stems
+        if engine in {None, "auto"} and self._state.engine == "imported":
+            return self.stems
+        if options is None:
+            models = Path(settings.models_dir).expanduser() if settings.models_dir else None
+            options = EngineOptions(models_dir=models, offline=settings.offline)
+        choice = choose_engine(engine or settings.engine, options)
+        if say is not None and choice.why:
+            say(choice.why)
+        key = f"{self.song.source.sha256}:{choice.card.name}:{choice.card.revision}"
+        with self._editing():
+            if not self._has_stems(choice.card.name, key):
+                self._make_stems(choice.card.name, choice.card.stems, options, key, job)
+            elif self._state.engine != choice.card.name:
+                self._save(msgspec.structs.replace(self._state, engine=choice.card.name))
+        return self.stems
+
+    def _has_stems(self, engine: str, key: str) -> bool:
+        if self._state.stem_keys.get(engine) != key:
+            return False
+        return all((self.path / stem.audio.path).is_file() for stem in self._state.stems_of(engine))
+
+    def _make_stems(
+        self,
+        engine: str,
+        names: tuple[str, ...],
+        options: EngineOptions,
+        key: str,
+        job: JobContext,
+    ) -> None:
+        from workstation.separate.stream import forget_progress
+        from workstation.separate.worker import Order, separate_in_worker
+
+        source = self.song.source
+        with writing(self.path):
+            _need_space(self.path, 4 * len(names) * source.channels * source.frames)
+        work = self._folder.work / engine
+        order = Order(
+            source=self.source_path.resolve(),
+            engine=engine,
+            options=options,
+            folder=work.resolve(),
+            key=key,
+        )
+        made = separate_in_worker(order, job.part(0.0, 0.95, f"Separating with {engine}"))
+        final = self._folder.stem_folder(engine)
+        stems = []
+        for index, name in enumerate(names):
+            step = job.part(0.95 + 0.05 * index / len(names), 1.0, "Checking the stems")
+            path = (final / made[name].name).relative_to(self.path).as_posix()
+            stems.append(Stem(name, audio_ref(made[name], path, step), engine))
+        self._folder.publish(work, final)
+        forget_progress(final)
+        self._save(
+            msgspec.structs.replace(
+                self._state,
+                stems=tuple(s for s in self._state.stems if s.engine != engine) + tuple(stems),
+                stem_keys={**self._state.stem_keys, engine: key},
+                engine=engine,
+            )
+        )
+        job.report(1.0)
+
+    def analyze(self, *, again: bool = False, job: JobContext | None = None) -> Analysis:
+        """Find beats, tempo, meter, key, sections and loudness, or take what is there.
+
+        Uses the drum stem for the beats if there is one.
+
+        Args:
+            again: Analyse anew and forget the earlier result, edits of the grid included.
+            job: Progress out, cancellation in.
+        """
+        if self.analysis is not None and not again:
+            return self.analysis
+        from workstation.analyze import analyze
+
+        drums_path = self.stems.get("drums")
+        with open_audio(self.source_path) as source:
+            if drums_path is None:
+                found = analyze(source, job=job or JobContext())
+            else:
+                with open_audio(drums_path) as drums:
+                    found = analyze(source, drums=drums, job=job or JobContext())
+        with self._editing():
+            self._save_analysis(found)
+        return found
+
+    def edit_grid(self, edit: Callable[[BeatGrid | None], BeatGrid]) -> BeatGrid:
+        """Change the beat grid, for example `session.edit_grid(lambda grid: grid.halved())`.
+
+        Args:
+            edit: Turns the grid there is (None if no beat was found) into another one.
+
+        Raises:
+            UsageError: The edit makes no grid that holds.
+        """
+        try:
+            grid = edit(None if self.analysis is None else self.analysis.grid)
+        except ValueError as error:
+            raise UsageError(
+                f"That edit does not make a beat grid: {error}.", "Try another value."
+            ) from error
+        self.set_grid(grid)
+        return grid
+
+    def set_grid(self, grid: BeatGrid) -> None:
+        """Replace the beat grid, for example by one made from taps."""
+        with self._editing():
+            analysis = self.analysis or Analysis(None, None, (), None)
+            self._save_analysis(msgspec.structs.replace(analysis, grid=grid))
+
+    def export(
+        self,
+        target: str,
+        *,
+        out: Path | str | None = None,
+        encoding: str = "pcm24",
+        bar_markers: bool = False,
+        overwrite: bool = False,
+        job: JobContext | None = None,
+    ) -> ExportReport:
+        """Write a project for a DAW; separates and analyses first where that is missing.
+
+        Args:
+            target: `stems`, `midi`, `reaper` or `dawproject`.
+            out: Folder in which the folder `<target>` is made; None is `exports` in the session.
+            encoding: Of the audio: `pcm24`, `float32`, `flac` or `mp3`, where the target can.
+            bar_markers: A marker on every bar besides those of the sections.
+            overwrite: Replace an earlier export.
+            job: Progress out, cancellation in.
+
+        Returns:
+            What was written, and in words what the format could not carry.
+
+        Raises:
+            UsageError: There is no such target, or it cannot carry the encoding.
+            ExistsError: The export is there already and `overwrite` was not given.
+        """
+        from workstation.export import ExportOptions, export, find_target
+        from workstation.studio.project import project_of
+
+        find_target(target)
+        options = ExportOptions(encoding=encoding, bar_markers=bar_markers, overwrite=overwrite)
+        job = job or JobContext()
+        if not self.stems:
+            self.separate(job=job.part(0.0, 0.7))
+        if self.analysis is None:
+            self.analyze(job=job.part(0.7, 0.8, "Analysing"))
+        folder = self._folder.exports if out is None else Path(out)
+        return export(project_of(self), target, folder, options, job.part(0.8, 1.0, "Exporting"))
+
+    # -- keeping ----------------------------------------------------------------------
+
+    def _save_analysis(self, analysis: Analysis) -> None:
+        song = msgspec.structs.replace(self._state.song, analysis=analysis)
+        self._save(msgspec.structs.replace(self._state, song=song))
+
+    def _save(self, state: SessionState) -> None:
+        self._folder.save(state)
+        self._state = state
+
+    @contextmanager
+    def _editing(self) -> Iterator[None]:
+        """Hold the lock, and start from what is on disk: another process may have written."""
+        with self._folder.locked():
+            self._state = self._folder.load()
+            yield
+
+
+def audio_ref(path: Path, stored_as: str, job: JobContext) -> AudioRef:
+    """Describe an audio file for the session."""
+    info = probe(path)
+    return AudioRef(
+        stored_as, file_sha256(path, job), info.sample_rate_hz, info.channels, info.frames
+    )
+
+
+def _need_space(folder: Path, size_bytes: int) -> None:
+    """Fail early where the disk is too small for what is about to be written."""
+    from workstation.model import OutputError
+
+    free = shutil.disk_usage(folder).free
+    if free < size_bytes * 1.02:
+        raise OutputError(
+            f"The disk of {folder} has {free / 1e6:.0f} MB free; "
+            f"{size_bytes / 1e6:.0f} MB are needed.",
+            "Make room, or choose another folder with --out.",
+        )
