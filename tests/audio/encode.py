@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
 
+_SAMPLE_FORMATS = ("s16p", "s16", "fltp", "flt")
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 
 
@@ -25,6 +26,11 @@ def noise(frames: int, channels: int = 2, *, seed: int = 0, level: float = 0.1) 
     rough = np.random.default_rng(seed).standard_normal((channels, frames + 7))
     smooth = np.stack([np.convolve(row, np.ones(8) / 8, "valid") for row in rough])
     return (np.rint(np.clip(smooth * level, -0.9, 0.9) * 32768) / 32768).astype(np.float32)
+
+
+def names_in(folder: Path) -> list[str]:
+    """Names of everything in a folder, in order."""
+    return sorted(path.name for path in folder.iterdir())
 
 
 def encode(
@@ -54,11 +60,10 @@ def encode(
 def _stream(output, track, rate_hz, codec, bit_rate):
     stream = output.add_stream(codec, rate=rate_hz)
     stream.codec_context.layout = _LAYOUTS[track.shape[0]]
-    stream.codec_context.format = stream.codec_context.codec.audio_formats[0].name
+    known = [each.name for each in stream.codec_context.codec.audio_formats]
+    stream.codec_context.format = next(each for each in _SAMPLE_FORMATS if each in known)
     stream.codec_context.time_base = Fraction(1, rate_hz)
     stream.codec_context.bit_rate = bit_rate
-    if codec in {"opus", "vorbis"}:
-        stream.codec_context.options = {"strict": "experimental"}
     stream.codec_context.open()
     return stream
 
@@ -96,17 +101,57 @@ def stem_file(
 
 
 def add_stem_box(path: Path, text: bytes) -> None:
-    """Put a `stem` box into `moov/udta`; `moov` must be the last box of the file."""
+    """Put a `stem` box into `moov/udta`."""
+    _replace_udta(path, lambda old: old + box(b"stem", text))
+
+
+def add_itunes_length(path: Path, *, priming: int, padding: int, frames: int) -> None:
+    """Write the length the way iTunes does, as the tag `iTunSMPB`, and nothing else beside it."""
+    text = f" 00000000 {priming:08X} {padding:08X} {frames:016X}" + " 00000000" * 8
+    free_form = (
+        box(b"mean", bytes(4) + b"com.apple.iTunes")
+        + box(b"name", bytes(4) + b"iTunSMPB")
+        + box(b"data", struct.pack(">II", 1, 0) + text.encode())
+    )
+    handler = box(b"hdlr", bytes(8) + b"mdirappl" + bytes(9))
+    meta = box(b"meta", bytes(4) + handler + box(b"ilst", box(b"----", free_form)))
+    _replace_udta(path, lambda _old: meta)
+
+
+def without_edit_list(path: Path) -> None:
+    """Hide the edit list of an MP4, as if its writer had known none."""
+    path.write_bytes(path.read_bytes().replace(b"edts", b"free"))
+
+
+def box(name: bytes, contents: bytes) -> bytes:
+    """One MP4 box."""
+    return struct.pack(">I4s", 8 + len(contents), name) + contents
+
+
+def _replace_udta(path: Path, change: Callable[[bytes], bytes]) -> None:
+    """Change the contents of `moov/udta`; `moov` must be the last box of the file."""
     data = path.read_bytes()
-    at = 0
-    while data[at + 4 : at + 8] != b"moov":
-        at += struct.unpack_from(">I", data, at)[0]
+    at = _find(data, b"moov")
     moov = data[at + 8 :]
-    box = struct.pack(">I4s", 8 + len(text), b"stem") + text
-    inside = 0
-    while inside < len(moov) and moov[inside + 4 : inside + 8] != b"udta":
-        inside += struct.unpack_from(">I", moov, inside)[0]
-    old = moov[inside + 8 :] if inside < len(moov) else b""
-    udta = struct.pack(">I4s", 8 + len(old) + len(box), b"udta") + old + box
-    body = moov[:inside] + udta
-    path.write_bytes(data[:at] + struct.pack(">I4s", 8 + len(body), b"moov") + body)
+    inside = _find(moov, b"udta")
+    udta = box(b"udta", change(moov[inside + 8 :]))
+    path.write_bytes(data[:at] + box(b"moov", moov[:inside] + udta))
+
+
+def _find(data: bytes, name: bytes) -> int:
+    at = 0
+    while at < len(data) and data[at + 4 : at + 8] != name:
+        at += struct.unpack_from(">I", data, at)[0]
+    return at
+
+
+def video_without_sound(path: Path) -> Path:
+    """Write a second of black."""
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        for _ in range(10):
+            black = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")
+            output.mux(stream.encode(black))
+        output.mux(stream.encode(None))
+    return path

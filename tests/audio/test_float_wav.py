@@ -7,7 +7,8 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workstation.audio.float_wav import FloatWav, _header
+from workstation.audio.float_wav import FloatWav
+from workstation.audio.riff import wav_header
 
 
 @given(channels=st.integers(1, 6), frames=st.integers(1, 300), cut=st.integers(0, 300))
@@ -35,7 +36,7 @@ def test_a_file_is_whole_and_silent_before_anything_is_written(tmp_path):
 
 def test_beyond_four_gibibytes_the_header_is_rf64_with_the_true_sizes():
     frames = 2**30
-    header = _header(96000, 2, frames)
+    header = wav_header(sample_rate_hz=96000, channels=2, frames=frames, bits=32, floating=True)
     assert header[:4] == b"RF64"
     assert header[12:16] == b"ds64"
     riff_size, data_size, sample_count = struct.unpack_from("<QQQ", header, 20)

@@ -1,15 +1,15 @@
 """Files to arrays and back: the one room that knows audio formats and array layout."""
 
+from workstation.audio.arrays import FloatArray
 from workstation.audio.decode import (
     DECODABLE_SUFFIXES,
     AudioInfo,
     AudioReader,
-    FloatArray,
     open_audio,
     probe,
     read_audio,
 )
-from workstation.audio.encode import ENCODINGS, AudioWriter, suffix_of, write_audio
+from workstation.audio.encode import ENCODINGS, AudioWriter, Encoding, suffix_of, write_audio
 from workstation.audio.files import atomic_file, file_sha256, writing
 from workstation.audio.float_wav import FloatWav
 from workstation.audio.loudness import Loudness
@@ -26,6 +26,7 @@ __all__ = [
     "AudioWriter",
     "Bext",
     "Cue",
+    "Encoding",
     "FloatArray",
     "FloatWav",
     "Loudness",

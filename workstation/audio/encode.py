@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, get_args
+from typing import Any, BinaryIO, Literal, Protocol, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from workstation.audio.files import atomic_file
-from workstation.model import OutputError, UsageError
+from workstation.audio.arrays import FloatArray
+from workstation.audio.files import atomic_file, writing
+from workstation.audio.riff import wav_header
+from workstation.model import UsageError
 
 Encoding = Literal["float32", "pcm24", "pcm16", "flac", "mp3", "ogg"]
 ENCODINGS: tuple[str, ...] = get_args(Encoding)
 
 _SUFFIX = {"flac": ".flac", "mp3": ".mp3", "ogg": ".ogg"}
-_INTEGER_BITS = {"pcm24": 24, "pcm16": 16, "flac": 24}
-_SOUNDFILE = {
-    "float32": ("WAV", "FLOAT"),
-    "pcm24": ("WAV", "PCM_24"),
-    "pcm16": ("WAV", "PCM_16"),
-    "flac": ("FLAC", "PCM_24"),
-    "mp3": ("MP3", "MPEG_LAYER_III"),
-    "ogg": ("OGG", "VORBIS"),
-}
-_WAV_LIMIT_BYTES = 0xFFFF_0000  # Leaves room for chunks beside the samples.
-_MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+_WAV_BITS = {"float32": 32, "pcm24": 24, "pcm16": 16}
+_MP3_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+# libsndfile's settings: 0.0 is the highest rate of LAME (320 kbit/s), 0.2 is Vorbis quality 8.
+_SOUNDFILE: dict[str, dict[str, Any]] = {
+    "flac": {"format": "FLAC", "subtype": "PCM_24"},
+    "mp3": {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT",
+            "compression_level": 0.0},
+    "ogg": {"format": "OGG", "subtype": "VORBIS", "compression_level": 0.2},
+}  # fmt: skip
+_STEP_FRAMES = 1 << 15  # libsndfile's Vorbis encoder crashes on very long blocks.
 
 
 def suffix_of(encoding: str) -> str:
@@ -38,93 +39,64 @@ def suffix_of(encoding: str) -> str:
 class AudioWriter:
     """Writes an audio file in pieces; it gets its name when the context ends well.
 
-    Integer encodings round to nearest, with 1.0 as 2^(bits-1); what lies beyond full scale is
-    clipped and counted. WAV is plain (format tag 1 or 3) and becomes RF64 above 4 GiB.
+    Integer encodings round to the nearest step of 2^(1-bits), symmetrically around zero; what
+    lies beyond full scale is clipped and counted. WAV is plain (format tag 1 or 3, never
+    EXTENSIBLE) and becomes RF64 above 4 GiB by itself.
 
     Args:
         path: The file to write; missing folders are made.
         sample_rate_hz: Sample rate.
         channels: Number of channels.
         encoding: `float32`, `pcm24`, `pcm16` (WAV), `flac` (24 bit), `mp3` (320 kbit/s), `ogg`.
-        expected_frames: How long the file will be, if that is known; needed above 4 GiB.
 
     Attributes:
-        clipped_samples: How many samples were beyond full scale so far.
+        clipped_samples: How many samples were beyond full scale so far; always 0 where
+            the encoding can carry them (`float32`, `mp3`, `ogg`).
 
     Raises:
-        OutputError: The file cannot be written.
+        OutputError: The file cannot be written (on entering, writing and leaving).
         UsageError: The encoding cannot carry the rate or the channels.
     """
 
     def __init__(
-        self,
-        path: Path,
-        *,
-        sample_rate_hz: int,
-        channels: int,
-        encoding: str,
-        expected_frames: int = 0,
+        self, path: Path | str, *, sample_rate_hz: int, channels: int, encoding: str
     ) -> None:
         _check_possible(encoding, sample_rate_hz, channels)
-        self._path = path
-        self._encoding = encoding
+        self._path = Path(path)
         self._rate = sample_rate_hz
         self._channels = channels
-        self._frames = 0
-        self._large = expected_frames * channels * 4 > _WAV_LIMIT_BYTES
+        self._encoding = encoding
         self.clipped_samples = 0
 
     def __enter__(self) -> Self:
-        import soundfile
-
-        self._atomic = atomic_file(self._path)
-        self._partial = self._atomic.__enter__()
-        container, subtype = _SOUNDFILE[self._encoding]
-        if container == "WAV" and self._large:
-            container = "RF64"
-        settings = {"compression_level": 0.0, "bitrate_mode": "CONSTANT"}
-        try:
-            self._file = soundfile.SoundFile(
-                self._partial,
-                "w",
-                samplerate=self._rate,
-                channels=self._channels,
-                format=container,
-                subtype=subtype,
-                **(settings if self._encoding == "mp3" else {}),
-            )
-        except soundfile.LibsndfileError as error:
-            raise self._failure() from error
+        with ExitStack() as stack:
+            partial = stack.enter_context(atomic_file(self._path))
+            # Unbuffered: a full disk shows where it happens.
+            file = stack.enter_context(partial.open("w+b", buffering=0))
+            self._encoder: _Encoder
+            if self._encoding in _WAV_BITS:
+                self._encoder = _WavEncoder(file, self._rate, self._channels, self._encoding)
+            else:
+                self._encoder = _SoundFileEncoder(file, self._rate, self._channels, self._encoding)
+            stack.callback(self._encoder.close)
+            self._stack = stack.pop_all()
         return self
 
-    def write(self, samples: npt.NDArray[np.float32]) -> None:
+    def write(self, samples: FloatArray) -> None:
         """Append samples of shape (channels, frames).
 
         Raises:
             OutputError: The disk is full, or the file cannot be written.
+            ValueError: The samples have another number of channels, or are not finite.
         """
-        import soundfile
-
-        data: npt.NDArray[np.generic] = samples.T
-        if bits := _INTEGER_BITS.get(self._encoding):
-            data = self._to_integers(samples, bits).T
-        before = self._frames
-        self._frames += samples.shape[1]
-        try:
-            self._file.write(np.ascontiguousarray(data))
-        except (soundfile.LibsndfileError, AssertionError) as error:
-            raise self._failure() from error
-        if self._file.frames < self._frames and self._file.seekable():
-            raise self._failure() from OSError(f"{before} of {self._frames} frames were written")
-
-    def _to_integers(self, samples: npt.NDArray[np.float32], bits: int) -> npt.NDArray[np.int32]:
-        full = 2.0 ** (bits - 1)
-        scaled = np.rint(samples.astype(np.float64) * full)
-        beyond = (scaled > full - 1) | (scaled < -full)
-        # A sample of exactly full scale is rounded down by one step, and no clipping.
-        self.clipped_samples += int(np.count_nonzero(beyond & (np.abs(samples) > 1.0)))
-        whole = np.clip(scaled, -full, full - 1).astype(np.int32)
-        return np.left_shift(whole, 32 - bits)
+        if samples.ndim != 2 or samples.shape[0] != self._channels:
+            raise ValueError(f"samples of shape {samples.shape} for {self._channels} channels")
+        with writing(self._path):
+            for start in range(0, samples.shape[1], _STEP_FRAMES):
+                block = samples[:, start : start + _STEP_FRAMES]
+                if not np.isfinite(block).all():
+                    raise ValueError("samples that are not numbers cannot be written")
+                self.clipped_samples += self._encoder.write(block)
 
     def __exit__(
         self,
@@ -132,49 +104,149 @@ class AudioWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._stack.__exit__(kind, error, traceback)
+
+
+class _Encoder(Protocol):
+    """Turns samples into the bytes of one format."""
+
+    def write(self, samples: FloatArray) -> int:
+        """Write samples and tell how many of them were clipped."""
+        ...
+
+    def close(self) -> None:
+        """Write what is left."""
+        ...
+
+
+def _quantise(samples: FloatArray, bits: int) -> tuple[npt.NDArray[np.int32], int]:
+    """Round to integers of a width; gives them, and how many samples were beyond full scale.
+
+    A sample of exactly 1.0 is one step too large for integers and loses it without counting.
+    """
+    full = 2.0 ** (bits - 1)
+    clipped = int(np.count_nonzero(np.abs(samples) > 1.0))
+    scaled = np.rint(samples.astype(np.float64) * full)
+    return np.clip(scaled, -full, full - 1).astype(np.int32), clipped
+
+
+class _WavEncoder:
+    """WAV; the header is written again at the end, when the length is known."""
+
+    def __init__(self, file: BinaryIO, rate_hz: int, channels: int, encoding: str) -> None:
+        self._file = file
+        self._rate = rate_hz
+        self._channels = channels
+        self._bits = _WAV_BITS[encoding]
+        self._frames = 0
+        _write_all(file, self._header())
+
+    def _header(self) -> bytes:
+        return wav_header(
+            sample_rate_hz=self._rate, channels=self._channels, frames=self._frames,
+            bits=self._bits, floating=self._bits == 32,
+        )  # fmt: skip
+
+    def write(self, samples: FloatArray) -> int:
+        clipped = 0
+        if self._bits == 32:
+            data = np.ascontiguousarray(samples.T, dtype="<f4").tobytes()
+        else:
+            whole, clipped = _quantise(samples, self._bits)
+            octets = np.ascontiguousarray(whole.T, dtype="<i4").view(np.uint8)
+            data = octets.reshape(-1, 4)[:, : self._bits // 8].tobytes()
+        _write_all(self._file, data)
+        self._frames += samples.shape[1]
+        return clipped
+
+    def close(self) -> None:
+        if self._file.tell() % 2:
+            _write_all(self._file, b"\0")
+        self._file.seek(0)
+        _write_all(self._file, self._header())
+
+
+class _SoundFileEncoder:
+    """FLAC, MP3 and Ogg Vorbis, through libsndfile."""
+
+    def __init__(self, file: BinaryIO, rate_hz: int, channels: int, encoding: str) -> None:
         import soundfile
 
-        whole = False
-        with contextlib.suppress(soundfile.LibsndfileError, OSError):
-            self._file.close()
-            # A full disk does not always show before the file is looked at again.
-            whole = self._encoding in {"mp3", "ogg"} or (
-                soundfile.info(self._partial).frames == self._frames
+        self._sink = _Sink(file)
+        self._integers = encoding == "flac"
+        self._error = soundfile.LibsndfileError
+        try:
+            self._file = soundfile.SoundFile(
+                self._sink, "w", samplerate=rate_hz, channels=channels, **_SOUNDFILE[encoding]
             )
-        if error is None and not whole:
-            raise self._failure()
-        self._atomic.__exit__(kind, error, traceback)
+        except self._error as error:
+            raise self._sink.error or _impossible(encoding, rate_hz, channels) from error
 
-    def _failure(self) -> OutputError:
-        """Remove what was begun, and say in words why it did not work."""
-        import shutil
+    def write(self, samples: FloatArray) -> int:
+        clipped = 0
+        data: npt.NDArray[np.generic] = samples
+        if self._integers:
+            whole, clipped = _quantise(samples, 24)
+            data = np.left_shift(whole, 8)  # libsndfile takes the upper bits of 32.
+        try:
+            self._file.write(np.ascontiguousarray(data.T))
+        except (self._error, AssertionError) as error:
+            raise self._sink.error or OSError(str(error)) from error
+        if self._sink.error is not None:
+            raise self._sink.error
+        return clipped
 
-        self._partial.unlink(missing_ok=True)
-        free = shutil.disk_usage(self._path.parent).free
-        why = "the disk is full" if free < 1 << 22 else "the folder does not allow it"
-        return OutputError(
-            f"{self._path} cannot be written: {why}.",
-            "Make room or mend the permissions, or choose another folder.",
-        )
+    def close(self) -> None:
+        try:
+            self._file.close()
+        except self._error as error:
+            raise self._sink.error or OSError(str(error)) from error
+        if self._sink.error is not None:
+            raise self._sink.error
+
+
+class _Sink:
+    """A file that keeps the first error: exceptions cannot travel through a C library."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+        self.seek = file.seek
+        self.tell = file.tell
+        self.read = file.read
+
+    def write(self, data: bytes) -> int:
+        """Write all of the data, or nothing more once there was an error."""
+        if self.error is None:
+            try:
+                _write_all(self._file, data)
+            except OSError as error:
+                self.error = error
+        return len(data) if self.error is None else 0
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def _check_possible(encoding: str, rate_hz: int, channels: int) -> None:
     if encoding not in ENCODINGS:
         raise UsageError(f'There is no encoding "{encoding}".', f"Choose: {', '.join(ENCODINGS)}.")
-    if encoding == "mp3" and (rate_hz not in _MP3_RATES or channels > 2):
-        raise UsageError(
-            f"MP3 cannot carry {channels} channels at {rate_hz} Hz.",
-            "Choose --encoding flac or float32.",
-        )
-    if encoding == "flac" and channels > 8:
-        raise UsageError(f"FLAC cannot carry {channels} channels.", "Choose --encoding float32.")
+    most_channels = {"mp3": 2, "ogg": 2, "flac": 8}.get(encoding, channels)
+    if channels > most_channels or (encoding == "mp3" and rate_hz not in _MP3_RATES_HZ):
+        raise _impossible(encoding, rate_hz, channels)
+
+
+def _impossible(encoding: str, rate_hz: int, channels: int) -> UsageError:
+    return UsageError(
+        f"{encoding} cannot carry {channels} channels at {rate_hz} Hz.", "Choose float32 or pcm24."
+    )
 
 
 def write_audio(
-    path: Path | str,
-    samples: npt.NDArray[np.float32],
-    sample_rate_hz: int,
-    encoding: str = "pcm24",
+    path: Path | str, samples: FloatArray, sample_rate_hz: int, encoding: str = "pcm24"
 ) -> int:
     """Write samples of shape (channels, frames) as an audio file, whole or not at all.
 
@@ -186,7 +258,7 @@ def write_audio(
         UsageError: The encoding cannot carry the rate or the channels.
     """
     with AudioWriter(
-        Path(path), sample_rate_hz=sample_rate_hz, channels=samples.shape[0], encoding=encoding
+        path, sample_rate_hz=sample_rate_hz, channels=samples.shape[0], encoding=encoding
     ) as writer:
         writer.write(samples)
     return writer.clipped_samples

@@ -6,33 +6,48 @@ import errno
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from workstation.model import InputError, JobContext, OutputError
 
-_REMEDIES = {
+_OTHER_FOLDER = "Choose another folder."
+_REASONS = {
     errno.ENOSPC: ("the disk is full", "Make room, or choose another folder."),
     errno.EDQUOT: ("your disk quota is used up", "Make room, or choose another folder."),
-    errno.EROFS: ("it is read-only", "Choose another folder."),
-    errno.EACCES: ("permission is missing", "Mend its permissions, or choose another folder."),
-    errno.EPERM: ("permission is missing", "Mend its permissions, or choose another folder."),
-    errno.ENOTDIR: ("part of its path is a file", "Choose another folder."),
+    errno.EFBIG: ("the file is too large for this disk", _OTHER_FOLDER),
+    errno.EROFS: ("the disk is read-only", _OTHER_FOLDER),
+    errno.EACCES: ("permission is missing", "Mend the permissions, or choose another folder."),
+    errno.EPERM: ("permission is missing", "Mend the permissions, or choose another folder."),
+    errno.ENOTDIR: ("part of its path is a file", _OTHER_FOLDER),
+    errno.EISDIR: ("a folder of that name is in the way", "Choose another name."),
     errno.EEXIST: ("a file of that name is in the way", "Choose another name."),
+    errno.ENOTEMPTY: ("a folder of that name is in the way", "Choose another name."),
     errno.ENAMETOOLONG: ("its name is too long", "Choose a shorter name."),
+    errno.ENOENT: ("its folder is not there", "Make the folder first, or choose another."),
 }
+_PIECE_BYTES = 1 << 22
 
 
-def output_error(path: Path, error: OSError) -> OutputError:
+def shown(path: Path | str) -> str:
+    r"""A path as it can be printed in one line: what cannot be printed becomes `\ufffd`.
+
+    >>> shown("bad\nname.wav") == "bad\ufffdname.wav"
+    True
+    """
+    return "".join(c if c.isprintable() else "\ufffd" for c in str(path))
+
+
+def output_error(path: Path | str, error: OSError) -> OutputError:
     """Say in plain words why a path cannot be written."""
-    why, remedy = _REMEDIES.get(
-        error.errno or 0, (error.strerror or str(error), "Choose another folder.")
+    why, remedy = _REASONS.get(
+        error.errno or 0, ((error.strerror or str(error)).rstrip("."), _OTHER_FOLDER)
     )
-    return OutputError(f"{path} cannot be written: {why}.", remedy)
+    return OutputError(f"{shown(path)} cannot be written: {why}.", remedy)
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path | str) -> Iterator[None]:
     """Turn errors of the file system into `OutputError`s that name the path.
 
     Raises:
@@ -44,38 +59,47 @@ def writing(path: Path) -> Iterator[None]:
         raise output_error(path, error) from error
 
 
-def partial_path(path: Path) -> Path:
-    """Name of the temporary file beside a file; the same each time, and never too long."""
-    digest = hashlib.sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()
-    return path.with_name(f".{digest[:16]}.partial")
-
-
 @contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path | str) -> Iterator[Path]:
     """Give a temporary path in the same folder; it becomes `path` when the block ends well.
 
-    What was written survives a crash once the block has ended; before, `path` is untouched.
+    Missing folders are made. What was written survives a crash once the block has ended;
+    until then `path` is as it was. If the block fails, nothing of it is left.
 
     Raises:
         OutputError: The folder cannot be written, or the disk is full.
     """
-    partial = partial_path(path)
+    path = Path(path)
+    partial = _partial_path(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield partial
-            descriptor = os.open(partial, os.O_RDWR)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            _sync(partial, os.O_RDWR)
             partial.replace(path)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
+        # The new name must survive as well; not every system can sync a folder.
+        with suppress(OSError):
+            _sync(path.parent, os.O_RDONLY)
 
 
-def file_sha256(path: Path, job: JobContext | None = None) -> str:
+def _partial_path(path: Path) -> Path:
+    """Name of the temporary file: the same each time, so that a crash leaves at most one."""
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()
+    return path.with_name(f".{digest[:16]}.partial")
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def file_sha256(path: Path | str, job: JobContext | None = None) -> str:
     """SHA-256 of a file in hexadecimal, read in pieces.
 
     Raises:
@@ -84,17 +108,18 @@ def file_sha256(path: Path, job: JobContext | None = None) -> str:
     """
     digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
+        with Path(path).open("rb") as file:
             total = max(os.fstat(file.fileno()).st_size, 1)
             done = 0
-            while block := file.read(1 << 22):
+            while piece := file.read(_PIECE_BYTES):
                 if job is not None:
                     job.check()
                     job.report(done / total)
-                digest.update(block)
-                done += len(block)
+                digest.update(piece)
+                done += len(piece)
     except OSError as error:
         raise InputError(
-            f"{path} cannot be read: {error.strerror}.", "Check the file and its permissions."
+            f"{shown(path)} cannot be read: {error.strerror}.",
+            "Check the file and its permissions.",
         ) from error
     return digest.hexdigest()

@@ -7,12 +7,19 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from workstation.audio.arrays import FloatArray
+
 _STEP_S = 0.1
 _STEPS_PER_BLOCK = 4  # Blocks of 400 ms that overlap by 75 %.
 _ABSOLUTE_GATE_LUFS = -70.0
 _RELATIVE_GATE_LU = -10.0
-# Of a 5.1 file in the order L R C LFE Ls Rs; the LFE does not count.
-_SURROUND_WEIGHTS = (1.0, 1.0, 1.0, 0.0, 1.41, 1.41)
+# In the order of WAV files. The low-frequency channel does not count; what stands 60° to 120°
+# beside the listener counts more: the surrounds of 5.0 and 5.1, the side pair of 7.1.
+_WEIGHTS = {
+    5: (1.0, 1.0, 1.0, 1.41, 1.41),
+    6: (1.0, 1.0, 1.0, 0.0, 1.41, 1.41),
+    8: (1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.41, 1.41),
+}
 
 
 class Loudness:
@@ -20,20 +27,21 @@ class Loudness:
 
     Args:
         sample_rate_hz: Sample rate, 8 kHz to 192 kHz.
-        channels: Number of channels; six are taken as 5.1.
+        channels: Number of channels; five, six and eight are taken as 5.0, 5.1 and 7.1,
+            any others count alike.
     """
 
     def __init__(self, sample_rate_hz: int, channels: int) -> None:
         self._rate = sample_rate_hz
         self._filters = _k_weighting(sample_rate_hz)
         self._state = np.zeros((2, channels, 2))
-        self._weights = np.array(_SURROUND_WEIGHTS if channels == 6 else (1.0,) * channels)
+        self._weights = np.array(_WEIGHTS.get(channels, (1.0,) * channels))
         self._step = max(1, round(_STEP_S * sample_rate_hz))
         self._rest: npt.NDArray[np.float64] = np.zeros(0)
         self._steps: list[float] = []
         self._peak = 0.0
 
-    def update(self, samples: npt.NDArray[np.float32]) -> None:
+    def update(self, samples: FloatArray) -> None:
         """Take the next samples, of shape (channels, frames)."""
         from scipy.signal import sosfilt
 

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
+import struct
 import unicodedata
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 _MOST_TEXT = 300
 _MOST_COVER_BYTES = 20_000_000
-_PICTURES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"GIF8": ".gif", b"RIFF": ".webp"}
+_PICTURES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG\r\n\x1a\n": ".png"}
+# Tags come from strangers: a reader that stumbles over them must not stop the song.
+_STUMBLES = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    EOFError,
+    MemoryError,
+    RecursionError,
+    struct.error,
+)
 
 
 class Tags(msgspec.Struct, frozen=True):
@@ -22,7 +35,7 @@ class Tags(msgspec.Struct, frozen=True):
         artist: Who made it.
         album: Where it appeared.
         cover: The picture, as it lies in the file.
-        cover_suffix: `.jpg`, `.png`, …: what the picture is by its first bytes.
+        cover_suffix: `.jpg` or `.png`: what the picture is by its first bytes.
     """
 
     title: str = ""
@@ -36,59 +49,38 @@ def read_tags(path: Path | str) -> Tags:
     """Read the tags of an audio file; tags that cannot be read count as absent.
 
     Text is cleaned of control characters and cut at 300 characters; pictures above 20 MB
-    and of unknown kind are left out.
+    and of other kinds than JPEG and PNG are left out.
     """
     path = Path(path)
-    found = _tinytag(path)
-    if found is None:
-        found = _ffmpeg(path)
-    cover = found.get("cover")
-    suffix = _picture_suffix(cover) if cover else None
-    return Tags(
-        _clean(found.get("title")),
-        _clean(found.get("artist")),
-        _clean(found.get("album")),
-        cover if suffix else None,
-        suffix,
-    )
+    return _by_tinytag(path) or _by_ffmpeg(path) or Tags()
 
 
-def _tinytag(path: Path) -> dict[str, Any] | None:
+def _by_tinytag(path: Path) -> Tags | None:
     from tinytag import TinyTag, TinyTagException
 
-    # Tags come from strangers: a reader that stumbles over them must not stop the song.
-    with contextlib.suppress(
-        TinyTagException,
-        OSError,
-        ValueError,
-        IndexError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        OverflowError,
-        MemoryError,
-    ):
+    try:
         tag = TinyTag.get(path, image=True)
         picture = tag.images.any
-        return {
-            "title": tag.title,
-            "artist": tag.artist,
-            "album": tag.album,
-            "cover": picture.data if picture else None,
-        }
-    return None
+        return _tags(tag.title, tag.artist, tag.album, picture.data if picture else None)
+    except (TinyTagException, *_STUMBLES):
+        return None
 
 
-def _ffmpeg(path: Path) -> dict[str, Any]:
-    import av
-    import av.logging
+def _by_ffmpeg(path: Path) -> Tags | None:
+    from workstation.audio.ffmpeg_decoder import open_container
+    from workstation.model import InputError
 
-    av.logging.set_level(None)
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
-            return {key.lower(): value for key, value in container.metadata.items()}
-    except (av.FFmpegError, OSError, ValueError):
-        return {}
+        with open_container(path) as container:
+            found = {key.lower(): value for key, value in container.metadata.items()}
+    except (InputError, *_STUMBLES):
+        return None
+    return _tags(found.get("title"), found.get("artist"), found.get("album"), None)
+
+
+def _tags(title: object, artist: object, album: object, cover: bytes | None) -> Tags:
+    suffix = _picture_suffix(cover) if cover else None
+    return Tags(_clean(title), _clean(artist), _clean(album), cover if suffix else None, suffix)
 
 
 def _clean(text: object) -> str:

@@ -6,24 +6,27 @@
 from __future__ import annotations
 
 import struct
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
-from workstation.audio.files import atomic_file
-from workstation.model import OutputError
+from workstation.audio.files import atomic_file, shown
+from workstation.audio.riff import SIZE_IN_DS64, Chunk, chunk, needs_rf64, riff_start, walk_chunks
+from workstation.model import InputError
 
-_COPY_BYTES = 1 << 22
+_PIECE_BYTES = 1 << 22
+_START_BYTES = 12 + 36  # What `riff_start` writes.
 
 
 class Bext(msgspec.Struct, frozen=True, kw_only=True):
     """Broadcast information: who made the file, and where it starts.
 
     Attributes:
-        description: What it is, at most 256 bytes.
-        originator: Who made it, at most 32 bytes.
+        description: What it is; 256 characters of ASCII are kept.
+        originator: Who made it; 32 characters of ASCII are kept.
         time_reference_frames: Where the file starts on the timeline.
     """
 
@@ -39,52 +42,94 @@ class Cue(msgspec.Struct, frozen=True):
     label: str
 
 
-def add_wav_chunks(path: Path, *, bext: Bext | None = None, cues: Sequence[Cue] = ()) -> None:
+def add_wav_chunks(path: Path | str, *, bext: Bext | None = None, cues: Sequence[Cue] = ()) -> None:
     """Rewrite a WAV with a `bext` chunk before its format and cue chunks after its samples.
 
+    Chunks of these kinds that were there are replaced; all others stay. The file becomes RF64
+    if it grows beyond 4 GiB.
+
+    Args:
+        path: The WAV file; it is replaced whole or not at all.
+        bext: Broadcast information; its date stays empty, so that equal audio gives equal files.
+        cues: Markers; labels are written as UTF-8.
+
     Raises:
-        OutputError: The file is no plain WAV, would grow beyond 4 GiB, or cannot be written.
+        InputError: The file cannot be read, or is no WAV.
+        OutputError: The file cannot be written.
     """
-    head = _chunk(b"bext", _bext(bext)) if bext else b""
-    tail = _cues(cues) if cues else b""
-    with path.open("rb") as source:
-        if source.read(4) != b"RIFF":
-            raise OutputError(
-                f"{path} cannot carry markers: it is no plain WAV below 4 GiB.",
-                "Export shorter stems, or FLAC.",
-            )
-        source.seek(0, 2)
-        body = source.tell() - 12
-        padding = body % 2
-        size = 4 + len(head) + body + padding + len(tail)
-        if size > 0xFFFF_FFFF:
-            raise OutputError(
-                f"{path} would grow beyond 4 GiB with its markers.",
-                "Export shorter stems, or FLAC.",
-            )
-        source.seek(12)
+    path = Path(path)
+    try:
+        source = path.open("rb")
+    except OSError as error:
+        raise InputError(
+            f"{shown(path)} cannot be read: {error.strerror}.", "Check the file."
+        ) from error
+    with source:
+        kept = _kept_chunks(source, path)
+        before = chunk(b"bext", _bext(bext)) if bext else b""
+        after = _cues(cues) if cues else b""
         with atomic_file(path) as partial, partial.open("wb") as target:
-            target.write(struct.pack("<4sI4s", b"RIFF", size, b"WAVE") + head)
-            _copy(source, target)
-            target.write(b"\0" * padding + tail)
+            _write(source, target, kept, before, after)
 
 
-def _copy(source: BinaryIO, target: BinaryIO) -> None:
-    while block := source.read(_COPY_BYTES):
-        target.write(block)
+def _kept_chunks(source: BinaryIO, path: Path) -> list[Chunk]:
+    """Chunks that go over into the new file, checked to be those of a WAV."""
+    found = list(walk_chunks(source))
+    source.seek(8)
+    names = [part.name for part in found]
+    end = source.seek(0, 2)
+    source.seek(8)
+    whole = all(part.start + part.size <= end for part in found)
+    if source.read(4) != b"WAVE" or not {b"fmt ", b"data"} <= set(names) or not whole:
+        raise InputError(
+            f"{shown(path)} cannot carry markers: it is not a whole WAV file.",
+            "Export it again as WAV.",
+        )
+    return [part for part in found if not _is_replaced(source, part)]
 
 
-def _chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack("<4sI", name, len(data)) + data + b"\0" * (len(data) % 2)
+def _is_replaced(source: BinaryIO, part: Chunk) -> bool:
+    if part.name == b"LIST":
+        source.seek(part.start)
+        return source.read(4) == b"adtl"
+    return part.name in {b"bext", b"cue ", b"ds64", b"JUNK"}
+
+
+def _write(
+    source: BinaryIO, target: BinaryIO, kept: Sequence[Chunk], before: bytes, after: bytes
+) -> None:
+    body = sum(8 + part.size + part.size % 2 for part in kept)
+    riff_bytes = _START_BYTES - 8 + len(before) + body + len(after)
+    large = needs_rf64(riff_bytes)
+    data = next(part for part in kept if part.name == b"data")
+    fmt = next(part for part in kept if part.name == b"fmt ")
+    source.seek(fmt.start + 12)
+    frame_bytes = max(1, struct.unpack("<H", source.read(2))[0])
+    target.write(riff_start(riff_bytes, data.size, data.size // frame_bytes, large=large) + before)
+    for part in kept:
+        size = SIZE_IN_DS64 if large and part is data else part.size
+        target.write(struct.pack("<4sI", part.name, size))
+        _copy(source, target, part)
+        target.write(b"\0" * (part.size % 2))
+    target.write(after)
+
+
+def _copy(source: BinaryIO, target: BinaryIO, part: Chunk) -> None:
+    source.seek(part.start)
+    left = part.size
+    while left > 0:
+        piece = source.read(min(left, _PIECE_BYTES))
+        target.write(piece)
+        left -= len(piece)
 
 
 def _bext(bext: Bext) -> bytes:
-    """The 602 bytes of version 1; texts are ASCII, dates are left empty to stay the same."""
+    """The 602 bytes of version 1."""
     return struct.pack(
         "<256s32s32s10s8sQH64s10s180s",
-        _ascii(bext.description, 256),
-        _ascii(bext.originator, 32),
-        b"",
+        _ascii(bext.description),
+        _ascii(bext.originator),
+        b"",  # Reference of the originator, date and time: left empty.
         b"",
         b"",
         bext.time_reference_frames,
@@ -95,8 +140,9 @@ def _bext(bext: Bext) -> bytes:
     )
 
 
-def _ascii(text: str, most: int) -> bytes:
-    return text.encode("ascii", "replace")[:most]
+def _ascii(text: str) -> bytes:
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return plain.encode("ascii", "replace")
 
 
 def _cues(cues: Sequence[Cue]) -> bytes:
@@ -105,7 +151,7 @@ def _cues(cues: Sequence[Cue]) -> bytes:
         for number, cue in enumerate(cues, start=1)
     )
     labels = b"adtl" + b"".join(
-        _chunk(b"labl", struct.pack("<I", number) + cue.label.encode() + b"\0")
+        chunk(b"labl", struct.pack("<I", number) + cue.label.encode() + b"\0")
         for number, cue in enumerate(cues, start=1)
     )
-    return _chunk(b"cue ", points) + _chunk(b"LIST", labels)
+    return chunk(b"cue ", points) + chunk(b"LIST", labels)

@@ -44,9 +44,9 @@ def demo(out: Path, *, overwrite: bool, as_json: bool) -> None:
 
 def _print(result: DemoResult) -> None:
     out = console()
-    stems = table("Stem", "SDR dB", "mix ÷ 4 dB", "Track", right=("SDR dB", "mix ÷ 4 dB"))
+    stems = table("Stem", "SDR dB", "mix ÷ 4 dB", right=("SDR dB", "mix ÷ 4 dB"))
     for stem in result.stems:
-        stems.add_row(stem.name, f"{stem.sdr_db:.1f}", f"{stem.trivial_db:.1f}", stem.path)
+        stems.add_row(stem.name, f"{stem.sdr_db:.1f}", f"{stem.trivial_db:.1f}")
     out.print(stems)
     beats = result.beats
     say()

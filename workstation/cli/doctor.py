@@ -24,10 +24,12 @@ def doctor(*, as_json: bool) -> None:
     if as_json:
         print_json(checks)
     else:
-        rows = table("Part", "State", "What was found", "To get it")
+        rows = table("Part", "State", "What was found")
         for check in checks:
             word, colour = _MARKS[check.state]
-            rows.add_row(check.part, f"[{colour}]{word}[/]", check.found, check.remedy)
+            rows.add_row(check.part, f"[{colour}]{word}[/]", check.found)
+            if check.remedy:
+                rows.add_row("", "", f"[dim]→[/] {check.remedy}")
         console().print(rows)
     if any(check.state == "broken" for check in checks):
         raise SystemExit(1)

@@ -64,7 +64,18 @@ def models(models_dir: Path | None, *, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    rows = table("Model", "State", "Download", "Stems", "Licence of the weights")
+    rows = table("Model", "State", "Size", "Stems", "Licence", right=("Size",))
+    licences = list(dict.fromkeys(row.licence for row in found))
     for row in found:
-        rows.add_row(row.name, row.state, row.download, " ".join(row.stems), row.licence)
-    console().print(rows)
+        rows.add_row(
+            row.name,
+            row.state,
+            row.download,
+            " ".join(row.stems),
+            f"[{licences.index(row.licence) + 1}]",
+        )
+    out = console()
+    out.print(rows, markup=False)
+    out.print("\nLicence of the weights; the code that runs them is MIT.")
+    for number, licence in enumerate(licences, start=1):
+        out.print(f"[{number}] {licence}.", markup=False)

@@ -74,7 +74,7 @@ def export(
       workstation export song.mp3 --to dawproject,midi --out projects
       workstation export stems/ --to reaper --bar-markers
     """
-    from workstation.studio.exporting import check_targets, export_to
+    from workstation.studio.exporting import check_free, check_targets, export_to
 
     choice = EngineChoice(**engine)  # type: ignore[arg-type]
     names = check_targets(targets)
@@ -86,6 +86,7 @@ def export(
             out=out,
             reference=reference,
         )
+        check_free(session, names, out=out, encoding=encoding, overwrite=overwrite)
         session.separate(choice.engine, options=choice.options, say=say, job=job.part(0.05, 0.7))
         session.analyze(job=job.part(0.7, 0.8, "Analysing"))
         reports = export_to(

@@ -65,12 +65,14 @@ def separate(
             out=out,
             reference=reference,
         )
+        names = pick_stems(session.stem_names(choice.engine, choice.options), stems)
+        if out is not None:
+            check_copies(names, out, overwrite=overwrite)
         found = session.separate(
             choice.engine, options=choice.options, say=say, job=job.part(0.05, 0.95)
         )
-        wanted = pick_stems(found, stems)
+        wanted = {name: found[name] for name in names}
         if out is not None:
-            check_copies(wanted, out, overwrite=overwrite)
             wanted = copy_stems(wanted, out, job.part(0.95, 1.0, "Copying"))
     if as_json:
         print_json(

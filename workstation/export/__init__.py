@@ -1,1 +1,17 @@
+"""Projects for DAWs: a song with its stems in, a folder that opens right out."""
 
+from workstation.export.project import ExportOptions, Project, Track
+from workstation.export.targets import TARGETS, Target, check_export, export, find_target
+from workstation.export.timeline import Timeline
+
+__all__ = [
+    "TARGETS",
+    "ExportOptions",
+    "Project",
+    "Target",
+    "Timeline",
+    "Track",
+    "check_export",
+    "export",
+    "find_target",
+]

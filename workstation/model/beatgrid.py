@@ -102,8 +102,11 @@ class BeatGrid(msgspec.Struct, frozen=True):
 
     @property
     def bpm(self) -> float:
-        """Mean tempo over the whole grid, in beats per minute."""
-        return round(60.0 * (len(self.beats_s) - 1) / (self.beats_s[-1] - self.beats_s[0]), 9)
+        """Mean tempo over the whole grid, in beats per minute, to four decimals.
+
+        Beat times may be rounded to microseconds; more decimals would show that rounding.
+        """
+        return round(60.0 * (len(self.beats_s) - 1) / (self.beats_s[-1] - self.beats_s[0]), 4)
 
     @property
     def downbeats_s(self) -> tuple[float, ...]:

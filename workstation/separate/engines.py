@@ -75,9 +75,13 @@ def choose_engine(name: str, options: EngineOptions) -> Choice:
         UsageError: There is no such engine.
         UnavailableError: The named engine's weights are missing and cannot be had.
     """
+    from workstation.separate.demucs_engine import demucs_names
+    from workstation.separate.weights import find_weights, network_reachable, require_weights
+
     if name != "auto":
+        if name in demucs_names(options.models_dir):
+            require_weights(name, options)
         return Choice(engine(name, options).card)
-    from workstation.separate.weights import find_weights, network_reachable
 
     state = find_weights(DEFAULT_NETWORK, options)
     if state.available:

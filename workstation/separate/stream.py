@@ -156,9 +156,9 @@ def _run(
             stems[:, :, :n] += tail[:, :, :n]
         last = index == plan.count - 1
         end = stems.shape[2] if last else plan.hop
-        tail = stems[:, :, end:]
+        tail = stems[:, :, end:].copy()
         if not last:
-            tail = tail * (np.float32(1) - fade_in)
+            tail *= np.float32(1) - fade_in
         with writing(state.folder):
             for file, stem in zip(files.values(), stems, strict=True):
                 file.write(index * plan.hop, stem[:, :end])

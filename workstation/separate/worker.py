@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 from typing import IO, Any
 
@@ -43,6 +44,20 @@ class Order(msgspec.Struct, frozen=True):
     key: str
 
 
+def _encode_path(path: object) -> str:
+    """Paths travel as hexadecimal bytes: a file name need not be text."""
+    return os.fsencode(str(path)).hex()
+
+
+def _decode_path(kind: type, text: object) -> object:
+    return kind(os.fsdecode(bytes.fromhex(str(text))))
+
+
+def log_file() -> Path:
+    """Where the worker's libraries, and its own last words, go."""
+    return cache_dir() / "separate.log"
+
+
 def separate_in_worker(order: Order, job: JobContext) -> dict[str, Path]:
     """Carry out an order in a child process and wait for it.
 
@@ -54,14 +69,14 @@ def separate_in_worker(order: Order, job: JobContext) -> dict[str, Path]:
         EngineError: The worker died.
         CancelledError: The job was cancelled; the worker is gone within a second.
     """
-    log = cache_dir() / "separate.log"
+    log = log_file()
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as log_file:
+    with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "workstation.separate.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=log_file,
+            stderr=output,
             start_new_session=True,  # Ctrl-C in the terminal is for the parent to pass on.
         )
     try:
@@ -76,7 +91,7 @@ def _converse(
     assert process.stdin is not None
     assert process.stdout is not None
     with contextlib.suppress(BrokenPipeError):  # The worker's own end says why, below.
-        process.stdin.write(msgspec.json.encode(order) + b"\n")
+        process.stdin.write(msgspec.json.encode(order, enc_hook=_encode_path) + b"\n")
         process.stdin.flush()
     events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(process.stdout, events), daemon=True).start()
@@ -158,7 +173,7 @@ def main() -> None:
     # Libraries that print must not break the conversation: their output joins the log.
     reporter = _Reporter(os.fdopen(os.dup(1), "w"))
     os.dup2(2, 1)
-    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
+    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order, dec_hook=_decode_path)
     threading.Thread(target=_end_with_parent, args=(sys.stdin.buffer,), daemon=True).start()
     if hasattr(os, "nice"):
         os.nice(5)  # Playing and drawing come first.
@@ -180,8 +195,22 @@ def main() -> None:
                 }
             }
         )
+    except Exception as error:  # noqa: BLE001  engines of others may fail in any way
+        traceback.print_exc()
+        words = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        reporter.send(
+            {
+                "error": {
+                    "kind": "EngineError",
+                    "problem": f"The engine {order.engine} failed: {words}.",
+                    "remedy": f"Choose another engine; the details are in {log_file()}.",
+                }
+            }
+        )
     else:
         reporter.send({"done": {name: str(path) for name, path in paths.items()}})
+    # The thread that watches the parent is blocked in a read and would not let us go.
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from workstation.audio import writing
@@ -12,24 +13,24 @@ from workstation.model import ExistsError, JobContext, UsageError
 _WORK = ".stems.partial"
 
 
-def pick_stems(stems: dict[str, Path], names: str | None) -> dict[str, Path]:
+def pick_stems(there: Sequence[str], wanted: str | None) -> list[str]:
     """Take some stems by name: `vocals,drums`; None takes all.
 
     Raises:
         UsageError: A name is not that of a stem.
     """
-    if names is None:
-        return stems
-    wanted = [name.strip() for name in names.split(",") if name.strip()]
-    missing = [name for name in wanted if name not in stems]
-    if missing or not wanted:
+    if wanted is None:
+        return list(there)
+    names = [name.strip() for name in wanted.split(",") if name.strip()]
+    missing = [name for name in names if name not in there]
+    if missing or not names:
         raise UsageError(
-            f'There is no stem "{", ".join(missing) or names}".', f"There are: {', '.join(stems)}."
+            f'There is no stem "{", ".join(missing) or wanted}".', f"There are: {', '.join(there)}."
         )
-    return {name: stems[name] for name in wanted}
+    return names
 
 
-def check_copies(stems: dict[str, Path], folder: Path, *, overwrite: bool) -> None:
+def check_copies(names: Sequence[str], folder: Path, *, overwrite: bool) -> None:
     """Refuse to copy over files that are there.
 
     Raises:
@@ -37,7 +38,7 @@ def check_copies(stems: dict[str, Path], folder: Path, *, overwrite: bool) -> No
     """
     if overwrite or (folder / _WORK).is_dir():
         return
-    for name in stems:
+    for name in names:
         path = folder / f"{name}.wav"
         if path.exists():
             raise ExistsError(

@@ -32,7 +32,6 @@ class StemScore(msgspec.Struct, frozen=True):
     name: str
     sdr_db: float
     trivial_db: float
-    path: str
 
 
 class BeatScore(msgspec.Struct, frozen=True):
@@ -78,7 +77,7 @@ def run_demo(out: Path, *, overwrite: bool, job: JobContext) -> DemoResult:
     job.report(0.0, "Making the song")
     truth = compose()
     job.check()
-    song = out / f"{truth.artist} - {truth.title}.wav"
+    song = out / f"{truth.title}.wav"
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     write_audio(song, truth.mix, truth.sample_rate_hz, "float32")
@@ -96,7 +95,11 @@ def run_demo(out: Path, *, overwrite: bool, job: JobContext) -> DemoResult:
     )
     job.report(0.95, "Comparing")
     projects = tuple(
-        DemoProject(r.target, str(Path(r.folder) / r.open_with), find_target(r.target).opens_in)
+        DemoProject(
+            r.target,
+            r.folder if r.target == "stems" else str(Path(r.folder) / r.open_with),
+            find_target(r.target).opens_in,
+        )
         for r in reports
     )
     return DemoResult(
@@ -141,8 +144,7 @@ def _score_stems(session: Session, truth: DemoSong) -> tuple[StemScore, ...]:
             StemScore(
                 name,
                 sdr_db(reference, session.stem(name)),
-                sdr_db(reference, truth.mix / 4),
-                str(session.stems[name]),
+                sdr_db(reference, truth.mix * np.float32(0.25)),
             )
         )
     return tuple(scores)

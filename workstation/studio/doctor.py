@@ -33,6 +33,12 @@ class Check(msgspec.Struct, frozen=True):
     remedy: str = ""
 
 
+def _short(path: Path) -> str:
+    """A path as people write it: their home is `~`."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+
+
 def examine() -> list[Check]:
     """Look at everything the product uses."""
     return [check() for check in _CHECKS]
@@ -109,7 +115,8 @@ def _settings() -> Check:
     except WorkstationError as error:
         return Check("Settings", "broken", error.problem, error.remedy)
     path = settings_file()
-    return Check("Settings", "ok", str(path) if path.exists() else f"defaults (no {path})")
+    found = _short(path) if path.exists() else f"defaults; {_short(path)} would change them"
+    return Check("Settings", "ok", found)
 
 
 def _templates() -> Check:
@@ -117,7 +124,7 @@ def _templates() -> Check:
         folder = shipped_folder("templates")
     except WorkstationError as error:
         return Check("Scripts to copy", "broken", error.problem, error.remedy)
-    return Check("Scripts to copy", "ok", str(folder / "scripts"))
+    return Check("Scripts to copy", "ok", _short(folder / "scripts"))
 
 
 def _processors() -> Check:
@@ -128,7 +135,7 @@ def _processors() -> Check:
 def _disk() -> Check:
     folder = Path.cwd()
     free = shutil.disk_usage(folder).free
-    found = f"{free / 1e9:.1f} GB free in {folder}"
+    found = f"{free / 1e9:.1f} GB free in this folder"
     if not os.access(folder, os.W_OK):
         return Check("Disk", "missing", f"{folder} is read-only", "work in another folder")
     if free < 2e9:
@@ -142,7 +149,7 @@ def _cache() -> Check:
     while not there.exists():
         there = there.parent
     if os.access(there, os.W_OK):
-        return Check("Cache", "ok", str(folder))
+        return Check("Cache", "ok", _short(folder))
     return Check(
         "Cache",
         "broken",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from workstation.export import find_target
+from workstation.export import ExportOptions, check_export, find_target
 from workstation.model import ExportReport, JobContext, UsageError
 from workstation.studio.session import Session
 
@@ -48,3 +48,17 @@ def export_to(
             )
         )
     return reports
+
+
+def check_free(
+    session: Session, targets: list[str], *, out: Path | None, encoding: str, overwrite: bool
+) -> None:
+    """Find out before the work whether the exports are possible.
+
+    Raises:
+        UsageError: A target cannot carry the encoding.
+        ExistsError: An export is there already and is not to be overwritten.
+    """
+    folder = session.path / "exports" if out is None else out
+    for target in targets:
+        check_export(target, folder, ExportOptions(encoding=encoding, overwrite=overwrite))

@@ -24,9 +24,9 @@ def describe_input(path: Path) -> dict[str, Any]:
     tracks = stem_tracks(path)
     return {
         "file": str(path),
-        "title": tags.title,
-        "artist": tags.artist,
-        "album": tags.album,
+        "title": tags.title or None,
+        "artist": tags.artist or None,
+        "album": tags.album or None,
         "container": info.container,
         "codec": info.codec,
         "sample_rate_hz": info.sample_rate_hz,

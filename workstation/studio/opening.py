@@ -100,7 +100,8 @@ def _open_song(path: Path, parent: Path, job: JobContext, *, copy_source: bool) 
 
 def _plain_stem(path: Path) -> str:
     """Name of a file without its suffix; `.stem.mp4` counts as one suffix."""
-    return re.sub(r"\.stem$", "", path.stem, flags=re.IGNORECASE)
+    name = path.stem.encode("utf-8", "replace").decode()  # A file name need not be text.
+    return re.sub(r"\.stem$", "", name, flags=re.IGNORECASE)
 
 
 def _suffix(path: Path) -> str:

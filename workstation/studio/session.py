@@ -22,7 +22,7 @@ from workstation.model import (
     Stem,
     UsageError,
 )
-from workstation.separate import EngineOptions, FloatArray, choose_engine
+from workstation.separate import Choice, EngineOptions, FloatArray, choose_engine
 from workstation.session import SessionFolder, SessionState
 
 
@@ -108,9 +108,10 @@ class Session:
                 "No stem was named for the mix.", f"Name some of: {', '.join(self.stems)}."
             )
         channels = max(array.shape[0] for array in arrays)
-        return np.sum(
-            [np.broadcast_to(a, (channels, a.shape[1])) for a in arrays], axis=0, dtype=np.float32
-        )
+        total: FloatArray = np.zeros((channels, arrays[0].shape[1]), np.float32)
+        for array in arrays:
+            total += array  # A mono stem sounds on every channel.
+        return total
 
     # -- the steps --------------------------------------------------------------------
 
@@ -139,25 +140,34 @@ class Session:
             UnavailableError: The engine cannot work here; the remedy says how it could.
             CancelledError: The job was cancelled; the next call goes on from there.
         """
-        job = job or JobContext()
-        settings = load_settings()
-        if engine is None and self._state.engine is not None:
+        choice = self._choose(engine, options)
+        if choice is None:
             return self.stems
-        if engine in {None, "auto"} and self._state.engine == "imported":
-            return self.stems
-        if options is None:
-            models = Path(settings.models_dir).expanduser() if settings.models_dir else None
-            options = EngineOptions(models_dir=models, offline=settings.offline)
-        choice = choose_engine(engine or settings.engine, options)
+        options = options or _default_options()
         if say is not None and choice.why:
             say(choice.why)
         key = f"{self.song.source.sha256}:{choice.card.name}:{choice.card.revision}"
         with self._editing():
             if not self._has_stems(choice.card.name, key):
-                self._make_stems(choice.card.name, choice.card.stems, options, key, job)
+                self._make_stems(
+                    choice.card.name, choice.card.stems, options, key, job or JobContext()
+                )
             elif self._state.engine != choice.card.name:
                 self._save(msgspec.structs.replace(self._state, engine=choice.card.name))
         return self.stems
+
+    def stem_names(self, engine: str | None, options: EngineOptions | None = None) -> list[str]:
+        """Names of the stems that `separate` with these arguments gives, without the work."""
+        choice = self._choose(engine, options)
+        return list(self.stems if choice is None else choice.card.stems)
+
+    def _choose(self, engine: str | None, options: EngineOptions | None) -> Choice | None:
+        """The engine that would work; None if the stems in use are what is asked for."""
+        if engine is None and self._state.engine is not None:
+            return None
+        if engine in {None, "auto"} and self._state.engine == "imported":
+            return None
+        return choose_engine(engine or load_settings().engine, options or _default_options())
 
     def _has_stems(self, engine: str, key: str) -> bool:
         if self._state.stem_keys.get(engine) != key:
@@ -317,6 +327,13 @@ def audio_ref(path: Path, stored_as: str, job: JobContext) -> AudioRef:
     return AudioRef(
         stored_as, file_sha256(path, job), info.sample_rate_hz, info.channels, info.frames
     )
+
+
+def _default_options() -> EngineOptions:
+    """What the settings say about engines."""
+    settings = load_settings()
+    models = Path(settings.models_dir).expanduser() if settings.models_dir else None
+    return EngineOptions(models_dir=models, offline=settings.offline)
 
 
 def _need_space(folder: Path, size_bytes: int) -> None:

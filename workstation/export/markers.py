@@ -1,0 +1,28 @@
+"""Markers of a project: one a section, and one a bar if that is wanted."""
+
+from __future__ import annotations
+
+import msgspec
+
+from workstation.export.project import ExportOptions, Project
+from workstation.export.timeline import Timeline
+
+
+class Marker(msgspec.Struct, frozen=True):
+    """A name at a time."""
+
+    time_s: float
+    name: str
+
+
+def markers_of(project: Project, timeline: Timeline, options: ExportOptions) -> list[Marker]:
+    """All markers in order of time."""
+    markers = [Marker(section.start_s, section.label) for section in project.sections]
+    if options.bar_markers:
+        taken = {round(marker.time_s, 3) for marker in markers}
+        markers += [
+            Marker(time_s, f"Bar {number}")
+            for number, time_s in enumerate(timeline.bars_s, start=1)
+            if round(time_s, 3) not in taken
+        ]
+    return sorted(markers, key=lambda marker: marker.time_s)

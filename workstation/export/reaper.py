@@ -1,0 +1,144 @@
+"""The target `reaper`: a REAPER project (`.rpp`), a text file beside its stems."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from workstation.export.markers import markers_of
+from workstation.export.plan import Plan, Written
+from workstation.export.stem_files import StemFiles, write_stems
+from workstation.export.timeline import MeterPoint
+from workstation.model import JobContext
+from workstation.model.names import ascii_name
+
+_SOURCES = {".wav": "WAVE", ".flac": "FLAC", ".mp3": "MP3"}
+_SQUARE = 1  # A tempo that holds until the next one.
+
+
+def write_reaper(plan: Plan, folder: Path, job: JobContext) -> Written:
+    """Write the project and its stems."""
+    files = write_stems(plan.project, folder / "stems", plan.options, job)
+    name = ascii_name(plan.project.title, fallback="Song") + ".rpp"
+    text = "\n".join(project_lines(plan, files)) + "\n"
+    (folder / name).write_text(text, encoding="utf-8", newline="\n")
+    dropped = list(files.notes)
+    if plan.project.key is not None:
+        dropped.append(f"The key ({plan.project.key.name}): a REAPER project has no field for it.")
+    return Written(open_with=name, dropped=tuple(dropped))
+
+
+def project_lines(plan: Plan, files: StemFiles) -> list[str]:
+    """The lines of the project file."""
+    project, timeline = plan.project, plan.timeline
+    meter = timeline.meters[0]
+    lines = [
+        '<REAPER_PROJECT 0.1 "7.0" 0',
+        f"  TITLE {quoted(project.title)}",
+        f"  AUTHOR {quoted(project.artist)}",
+        "  TIMELOCKMODE 1",
+        "  TEMPOENVLOCKMODE 0",
+        f"  SAMPLERATE {project.sample_rate_hz} 1 0",
+        f"  TEMPO {timeline.tempos[0].bpm:.10f} {meter.numerator} {meter.denominator}",
+        "  MASTER_VOLUME 1 0 -1 -1 1",
+        *_tempo_lines(plan),
+        *_marker_lines(plan),
+    ]
+    for index in range(len(project.tracks)):
+        lines += _track_lines(plan, files, index)
+    return [*lines, ">"]
+
+
+def quoted(text: str) -> str:
+    """A value as REAPER quotes it: in the first kind of quotation mark it does not contain."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    for mark in ('"', "'", "`"):
+        if mark not in text:
+            return f"{mark}{text}{mark}"
+    return f"`{text.replace('`', chr(39))}`"
+
+
+def _guid(plan: Plan, what: str) -> str:
+    """An identifier that is the same at every export of the same song."""
+    seed = f"{plan.project.title}/{plan.project.frames}/{what}"
+    return f"{{{str(uuid.uuid5(uuid.NAMESPACE_OID, seed)).upper()}}}"
+
+
+def _colour(colour: str) -> int:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return 0x1000000 | red | green << 8 | blue << 16
+
+
+def _tempo_lines(plan: Plan) -> list[str]:
+    """The tempo envelope: points in seconds; bit 0 of the flags says that a meter begins here."""
+    meters = {m.quarter: m for m in plan.timeline.meters}
+    points = {t.quarter: (t.time_s, t.bpm) for t in plan.timeline.tempos}
+    for quarter, meter in meters.items():
+        if quarter not in points:
+            before = max(t.quarter for t in plan.timeline.tempos if t.quarter <= quarter)
+            points[quarter] = (meter.time_s, points[before][1])
+    lines = []
+    for quarter, (time_s, bpm) in sorted(points.items()):
+        line = f"    PT {time_s:.12f} {bpm:.10f} {_SQUARE}"
+        lines.append(line + (f" {_signature(meters[quarter])} 0 1" if quarter in meters else ""))
+    return [
+        "  <TEMPOENVEX",
+        "    ACT 1 -1",
+        "    VIS 1 0 1",
+        "    LANEHEIGHT 0 0",
+        "    ARM 0",
+        "    DEFSHAPE 1 -1 -1",
+        *lines,
+        "  >",
+    ]
+
+
+def _signature(meter: MeterPoint) -> int:
+    return meter.denominator << 16 | meter.numerator
+
+
+def _marker_lines(plan: Plan) -> list[str]:
+    return [
+        f"  MARKER {number} {marker.time_s:.12f} {quoted(marker.name)} 0 0 1 R "
+        f"{_guid(plan, f'marker {number}')} 0"
+        for number, marker in enumerate(
+            markers_of(plan.project, plan.timeline, plan.options), start=1
+        )
+    ]
+
+
+def _track_lines(plan: Plan, files: StemFiles, index: int) -> list[str]:
+    track, name = plan.project.tracks[index], files.names[index]
+    return [
+        f"  <TRACK {_guid(plan, f'track {index}')}",
+        f"    NAME {quoted(track.name)}",
+        f"    PEAKCOL {_colour(track.colour)}",
+        "    BEAT -1",
+        "    VOLPAN 1 0 -1 -1 1",
+        "    MUTESOLO 0 0 0",
+        f"    NCHAN {max(2, files.channels[index] + files.channels[index] % 2)}",
+        f"    TRACKID {_guid(plan, f'track {index}')}",
+        "    MAINSEND 1 0",
+        "    <ITEM",
+        "      POSITION 0",
+        "      SNAPOFFS 0",
+        f"      LENGTH {plan.project.duration_s:.12f}",
+        "      LOOP 0",
+        "      ALLTAKES 0",
+        "      FADEIN 1 0 0 1 0 0 0",
+        "      FADEOUT 1 0 0 1 0 0 0",
+        "      MUTE 0 0",
+        "      BEAT 0",
+        f"      IGUID {_guid(plan, f'item {index}')}",
+        f"      NAME {quoted(track.name)}",
+        "      VOLPAN 1 0 1 -1",
+        "      SOFFS 0",
+        "      PLAYRATE 1 1 0 -1 0 0.0025",
+        "      CHANMODE 0",
+        f"      GUID {_guid(plan, f'take {index}')}",
+        f"      <SOURCE {_SOURCES[Path(name).suffix]}",
+        f"        FILE {quoted('stems/' + name)}",
+        "      >",
+        "    >",
+        "  >",
+    ]
