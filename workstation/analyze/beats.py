@@ -21,12 +21,12 @@ FASTEST_BPM = 230.0
 _TIGHTNESS = 60.0
 # Notes between the beats this strong, relative to those on them, are beats themselves as
 # likely as not; the weight turns the log of the ratio into log-odds.
-_EVEN_ODDS_RATIO = 0.82
+_EVEN_ODDS_RATIO = 0.66
 # However weak every other beat is, a very slow tempo stays unlikely.
-_LEAST_LOG = -0.3
+_LEAST_LOG = -0.65
 # Drums are there if three of four are this strong above the rest of their band.
 _DRUM_HEARD = 1.0
-_RATIO_WEIGHT = 5.2
+_RATIO_WEIGHT = 2.4
 _FULL_EVIDENCE_BEATS = 72
 _PHASE_WEIGHTS = np.array([2.0, 2.0, 1.0, 0.3])
 
@@ -123,11 +123,11 @@ def level_factor(onsets: Onsets, beats_s: Float64Array) -> float:
 def _faster_odds(onsets: Onsets, one_s: Float64Array, other_s: Float64Array) -> float:
     """Log-odds that two interleaved series of times are beats of one faster series.
 
-    They are if they are alike in total, or if nearly every one of them has a low drum of
-    like strength, whatever the snare does.
+    They are if they are alike without the hats, or if nearly every one of them has a low
+    drum of like strength, whatever the snare does.
     """
     one, other = onsets.accents(one_s), onsets.accents(other_s)
-    alike = _alike(max(0.0, float(one.sum(0).mean())), max(0.0, float(other.sum(0).mean())))
+    alike = _alike(*(max(0.0, float(series[:3].sum(0).mean())) for series in (one, other)))
     for group in (0, 1):
         usual = [float(np.percentile(series[group], 25)) for series in (one, other)]
         if min(usual) >= _DRUM_HEARD:

@@ -18,6 +18,8 @@ _PITCHED_ENOUGH = 0.15
 _TRIPLE_MARGIN = 0.1
 # Where nothing else tells, music begins on one.
 _OPENING_BONUS = 0.15
+# A cue that varies by less than this share of its mean says nothing.
+_LEAST_SPREAD = 0.05
 
 
 def find_meter(features: Features, onsets: Onsets, beats_s: Float64Array) -> tuple[int, int]:
@@ -84,7 +86,9 @@ def _cues(features: Features, onsets: Onsets, beats_s: Float64Array) -> Float64A
     raw = np.vstack([accents, chord, bass])
     spread = raw.std(axis=1, keepdims=True)
     standard = (raw - raw.mean(axis=1, keepdims=True)) / np.maximum(spread, 1e-6)
-    standard[(spread < 1e-6)[:, 0]] = 0.0
+    # A metronome's clicks differ by rounding alone, which must not be taken for accents.
+    usual = np.abs(raw).mean(axis=1, keepdims=True)
+    standard[(spread < np.maximum(1e-6, _LEAST_SPREAD * usual))[:, 0]] = 0.0
     clipped: Float64Array = np.clip(standard, -2.5, 2.5)
     return clipped
 

@@ -2,7 +2,7 @@
 
 A file that ends before its header says, or that is damaged in the middle, is refused in words
 that say how much of it is whole; nothing is left out on the quiet. What cannot be told is the
-end of a stream without a header: an MP3 without a LAME tag, an Ogg, raw AAC.
+end of what carries no length of its own: an MP3 without a LAME tag, an Ogg, raw AAC, W64, AU.
 """
 
 from __future__ import annotations

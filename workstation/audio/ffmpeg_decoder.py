@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from workstation.audio.arrays import FloatArray
 from workstation.audio.damage import damaged
@@ -113,15 +114,12 @@ class FfmpegDecoder:
 
     def _decode(self) -> Iterator[FloatArray]:
         """Decode block by block; the last one is held back, for it may have to be cut."""
-        import av
-
-        resampler = av.AudioResampler(format="fltp")
-        shape: tuple[int, int, str] | None = None
+        shape: tuple[int, int] | None = None
         held: FloatArray | None = None
         last_duration = 0
         done = 0
         for duration, frame in self._frames():
-            found = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
+            found = (frame.sample_rate, frame.layout.nb_channels)
             if shape is None:
                 shape = found
                 self.sample_rate_hz = frame.sample_rate
@@ -131,14 +129,13 @@ class FfmpegDecoder:
                     f"{done / shape[0]:.1f} s.",
                     _CONVERT,
                 )
-            for part in resampler.resample(frame):
-                if held is not None:
-                    yield held
-                held = part.to_ndarray().astype(np.float32, copy=False)
-                last_duration = duration
-                done += held.shape[1]
-                if self._limit is not None and done > self._limit:
-                    held = held[:, : max(0, held.shape[1] - (done - self._limit))]
+            if held is not None:
+                yield held
+            held = _as_floats(frame, self._path)
+            last_duration = duration
+            done += held.shape[1]
+            if self._limit is not None and done > self._limit:
+                held = held[:, : max(0, held.shape[1] - (done - self._limit))]
         if held is not None:
             yield held[:, : self._kept_of_last(held.shape[1], last_duration)]
 
@@ -208,6 +205,24 @@ def _decoded(packet: Packet[AudioStream]) -> list[AudioFrame] | None:
         return packet.decode()
     except av.FFmpegError:
         return None
+
+
+def _as_floats(frame: AudioFrame, path: Path) -> FloatArray:
+    """Samples of a frame as float32 of shape (channels, samples), whatever it holds."""
+    try:
+        samples: npt.NDArray[Any] = frame.to_ndarray()
+    except ValueError as error:
+        raise InputError(
+            f"{shown(path)} holds samples of the kind {frame.format.name}, which cannot be read.",
+            _CONVERT,
+        ) from error
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    if samples.dtype == np.uint8:
+        samples = (samples.astype(np.float32) - 128) / 128
+    elif samples.dtype.kind == "i":
+        samples = samples / 2.0 ** (8 * samples.dtype.itemsize - 1)
+    return samples.astype(np.float32, copy=False)
 
 
 def open_container(path: Path) -> InputContainer:

@@ -55,8 +55,15 @@ class Separator(Protocol):
     and needs to remember nothing.
     """
 
-    chunk_s: float
-    overlap_s: float
+    @property
+    def chunk_s(self) -> float:
+        """Longest chunk that `separate` is given, in seconds."""
+        ...
+
+    @property
+    def overlap_s(self) -> float:
+        """How much of two neighbouring chunks is the same, in seconds."""
+        ...
 
     @property
     def card(self) -> EngineCard:
