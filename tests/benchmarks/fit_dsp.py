@@ -63,6 +63,20 @@ class Songs:
         return audio.T
 
 
+def recut(audio, stem, rng):
+    """Now and then, a bass without overtones or drums without depth: both are common."""
+    from scipy.signal import butter, sosfilt
+
+    if stem == "bass" and rng.random() < 0.35:
+        sections = butter(2, rng.uniform(70, 300), "low", fs=RATE_HZ, output="sos")
+    elif stem == "drums" and rng.random() < 0.2:
+        sections = butter(2, rng.uniform(60, 150), "high", fs=RATE_HZ, output="sos")
+    else:
+        return audio
+    cut = sosfilt(sections, audio, axis=1)
+    return cut * np.sqrt(np.mean(audio**2) / (np.mean(cut**2) + 1e-12))
+
+
 def make_mix(songs, rng):
     """Stems of a new mix: shape (4, 2, frames)."""
     frames = round(MIX_S * RATE_HZ)
@@ -76,7 +90,8 @@ def make_mix(songs, rng):
             having = [i for i, n in enumerate(songs.names) if songs.level[n, stem] > 0]
             p = songs.weight[having] / songs.weight[having].sum()
             name, place = songs.names[rng.choice(having, p=p)], rng.random()
-            speed = rng.uniform(0.87, 1.15) if rng.random() < 0.6 else 1.0
+            lowest = 0.6 if stem == "bass" else 0.87
+            speed = rng.uniform(lowest, 1.15) if rng.random() < 0.6 else 1.0
         if songs.level[name, stem] == 0 or rng.random() < 0.07:
             continue
         need = min(int(frames * speed) + 2, songs.frames[name])
@@ -87,6 +102,7 @@ def make_mix(songs, rng):
         gain_db = rng.normal(0, 4.0 if not together else 3.0)
         balance_db = rng.normal(0, 1.0)
         gains = 10 ** ((gain_db + np.array([[balance_db], [-balance_db]])) / 20)
+        audio = recut(audio, stem, rng)
         n = min(frames, audio.shape[1])
         out[index, :, :n] = audio[:, :n] * gains * (0.06 / songs.level[name, stem])
     if rng.random() < 0.5:
@@ -459,6 +475,7 @@ def main():
         batch=args.batch,
         rate=args.rate,
         out=args.out,
+        started=args.start is not None,
     )
 
 

@@ -200,7 +200,7 @@ def test_a_settings_file_with_an_unknown_key_names_the_near_one(tmp_path, progra
 
 
 def test_control_c_stops_within_a_second_and_the_next_run_goes_on(tmp_path, program):
-    make_song(tmp_path / "song.wav", seconds=600)
+    make_song(tmp_path / "song.wav", seconds=240)
     command = [sys.executable, "-m", "workstation", "separate", "song.wav", "--engine", "dsp"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         state = tmp_path / "song.remix" / ".work" / "dsp" / "state.json"
@@ -219,7 +219,7 @@ def test_control_c_stops_within_a_second_and_the_next_run_goes_on(tmp_path, prog
 
 
 def test_a_killed_run_is_continued_and_ends_with_the_same_stems(tmp_path, program):
-    make_song(tmp_path / "song.wav", seconds=300)
+    make_song(tmp_path / "song.wav", seconds=150)
     command = [sys.executable, "-m", "workstation", "separate", "song.wav", "--engine", "dsp"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
         state = tmp_path / "song.remix" / ".work" / "dsp" / "state.json"
@@ -238,7 +238,7 @@ def test_a_killed_run_is_continued_and_ends_with_the_same_stems(tmp_path, progra
 
 
 def test_a_second_writer_is_told_to_wait_while_reading_goes_on(tmp_path, program):
-    make_song(tmp_path / "song.wav", seconds=300)
+    make_song(tmp_path / "song.wav", seconds=150)
     command = [sys.executable, "-m", "workstation", "separate", "song.wav", "--engine", "dsp"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 100

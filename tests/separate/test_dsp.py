@@ -1,5 +1,6 @@
 """The embedded engine: what it promises about sums, silence, rates, channels and quality."""
 
+import importlib.util
 import subprocess
 import sys
 from importlib.resources import files
@@ -198,6 +199,35 @@ def test_what_repeats_is_background_and_what_comes_once_is_not() -> None:
     share = background_share(magnitude, JobContext())
     assert share[150:158, 20:24].max() < 0.2
     assert np.median(share) > 0.95
+
+
+@pytest.mark.parametrize("size", [3, 11, 43])
+def test_the_running_median_is_that_of_scipy(size: int) -> None:
+    from scipy.ndimage import median_filter
+
+    from workstation.separate.dsp_kernels import running_median
+
+    values = np.random.default_rng(size).integers(0, 9, (4, 120)).astype(np.float32)
+    expected = median_filter(values, (1, size), mode="nearest")
+    np.testing.assert_array_equal(running_median(values, size), expected)
+
+
+def test_the_network_is_the_one_that_the_fitting_script_trains() -> None:
+    import torch
+
+    script = Path(__file__).parents[1] / "benchmarks" / "fit_dsp.py"
+    spec = importlib.util.spec_from_file_location("fit_dsp", script)
+    assert spec is not None
+    assert spec.loader is not None
+    fit_dsp = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fit_dsp)
+    model = fit_dsp.Join().eval()
+    model.restore(shipped_parameters())
+    values = np.random.default_rng(4).standard_normal((60, BANDS, CUES)).astype(np.float32)
+    with torch.no_grad():
+        expected = model(torch.from_numpy(values).permute(2, 0, 1)[None])[0]
+    found = masks(values, shipped_parameters(), JobContext())
+    np.testing.assert_allclose(found, expected.permute(2, 3, 0, 1).numpy(), atol=1e-4)
 
 
 def test_masks_are_not_negative_and_sum_to_one() -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
 import numba
 import numpy as np
 import numpy.typing as npt
 
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
 _FloatArray = npt.NDArray[np.float32]
 
 _FAR_COLUMNS = 30
@@ -28,7 +33,8 @@ def _running_median(x: _FloatArray, size: int) -> _FloatArray:
         for t in range(1, length):
             old = line[max(t - half - 1, 0)]
             new = line[min(t + half, length - 1)]
-            at = np.searchsorted(window, old)
+            # A value that is no number would be searched for beyond the end.
+            at = min(np.searchsorted(window, old), size - 1)
             while at + 1 < size and window[at + 1] < new:
                 window[at] = window[at + 1]
                 at += 1
@@ -87,11 +93,21 @@ def _recurrent(driven: _FloatArray, kernel: _FloatArray, bias: _FloatArray) -> _
     return out
 
 
-running_median = numba.njit(cache=True, nogil=True)(_running_median)
+def _compiled(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
+    compiled: Callable[_Parameters, _Result]
+    try:
+        compiled = numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:
+        # There is no folder to keep compiled code in: compile anew in every process.
+        compiled = numba.njit(nogil=True)(function)
+    return compiled
+
+
+running_median = _compiled(_running_median)
 """Median over `size` (odd) neighbours along the last axis of an array (rows, length)."""
 
-background = numba.njit(cache=True, nogil=True)(_background)
+background = _compiled(_background)
 """Write the repeating share of columns `first`, … into `share`; spoils `likeness`."""
 
-recurrent = numba.njit(cache=True, nogil=True)(_recurrent)
+recurrent = _compiled(_recurrent)
 """Run a gated recurrent unit (Cho et al., 2014) over (columns, 3·size) inputs: (columns, size)."""

@@ -1,0 +1,19 @@
+"""Write a song without its vocals: python karaoke.py song.mp3"""
+
+import sys
+from pathlib import Path
+
+import workstation
+
+if len(sys.argv) != 2:
+    sys.exit("Usage: python karaoke.py SONG")
+
+try:
+    session = workstation.open(sys.argv[1])
+    stems = session.separate()
+    karaoke = session.mix(name for name in stems if name != "vocals")
+    out = Path(f"{Path(sys.argv[1]).stem} (karaoke).wav")
+    workstation.write_audio(out, karaoke, session.song.source.sample_rate_hz)
+except workstation.WorkstationError as error:
+    sys.exit(str(error))
+print(out)
