@@ -54,11 +54,9 @@ def readme_text(plan: Plan, target: str, title: str, written: Written) -> str:
         _wrap(_STEPS[target]),
         "",
         _wrap(plan.timeline.lead_in),
-        "",
-        _wrap("All tracks are at unity gain; together they sum to the song."),
     ]
-    if target == "midi":
-        parts.pop()
+    if target != "midi":
+        parts += ["", _wrap("All tracks are at unity gain; together they sum to the song.")]
     if written.dropped:
         parts += ["", "Not carried by this format:", ""]
         parts += [

@@ -60,7 +60,7 @@ TARGETS: dict[str, Target] = {
         ),
         Target(
             "midi",
-            "Logic Pro, Pro Tools, Cubase, …: open it, then drag the stems to bar 1",
+            "Logic Pro, Pro Tools, Cubase, …; then drag the stems in",
             (),
             0,
             write_midi,

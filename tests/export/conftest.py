@@ -1,0 +1,150 @@
+"""A small project with known stems, and readers that know nothing of our writers."""
+
+import itertools
+import zipfile
+from xml.etree import ElementTree
+
+import mido
+import numpy as np
+import pytest
+import rpp
+
+from workstation.audio import write_audio
+from workstation.export import ExportOptions, Project, Track, export
+from workstation.model import BeatGrid, JobContext, Key, Section
+
+RATE = 44100
+FRAMES = 4 * RATE + 321
+
+
+@pytest.fixture(scope="session")
+def stem_files(tmp_path_factory):
+    """Four float32 stems, one of them mono, below full scale."""
+    folder = tmp_path_factory.mktemp("stems")
+    rng = np.random.default_rng(5)
+    files = {}
+    for name, channels in {"drums": 2, "bass": 1, "other": 2, "vocals": 2}.items():
+        samples = rng.uniform(-0.2, 0.2, (channels, FRAMES)).astype(np.float32)
+        write_audio(folder / f"{name}.wav", samples, RATE, "float32")
+        files[name] = (folder / f"{name}.wav", samples)
+    return files
+
+
+@pytest.fixture
+def make_project(stem_files):
+    """Makes a project; what is not named is a steady song with a short lead-in."""
+
+    def make(**changes):
+        defaults = {
+            "title": "Song: one/two",
+            "artist": "Band & Söhne",
+            "sample_rate_hz": RATE,
+            "frames": FRAMES,
+            "engine": "dsp",
+            "key": Key("A minor", 0.7),
+            "loudness_lufs": -14.2,
+            "tracks": tuple(
+                Track(name.capitalize(), path, colour)
+                for (name, (path, _)), colour in zip(
+                    stem_files.items(), ("#e95a5a", "#e9a23b", "#4fb286", "#5a8de9"), strict=True
+                )
+            ),
+            "grid": BeatGrid.constant(bpm=120, first_beat_s=0.3, duration_s=4, first_downbeat=2),
+            "sections": (Section(0.0, 1.3, "A"), Section(1.3, 4.0, "B")),
+        }
+        return Project(**{**defaults, **changes})
+
+    return make
+
+
+@pytest.fixture
+def export_to(tmp_path):
+    """Exports a project and gives the report."""
+
+    def run(project, target, **options):
+        return export(project, target, tmp_path, ExportOptions(**options), JobContext())
+
+    return run
+
+
+class TempoMap:
+    """Integrates tempos: (quarter, bpm) points, each holding until the next."""
+
+    def __init__(self, points):
+        self.points = points
+
+    def time_at(self, quarter):
+        time_s = 0.0
+        for (start, bpm), (end, _) in itertools.pairwise([*self.points, (float("inf"), 0)]):
+            if quarter <= end:
+                return time_s + (quarter - start) * 60 / bpm
+            time_s += (end - start) * 60 / bpm
+        raise AssertionError
+
+
+def bar_lines(meters, last_quarter):
+    """Quarters of all bar lines of (quarter, numerator, denominator) points."""
+    lines = []
+    for (start, numerator, denominator), (end, *_) in itertools.pairwise(
+        [*meters, (last_quarter, 4, 4)]
+    ):
+        at = start
+        while at < end - 1e-9:
+            lines.append(at)
+            at += 4 * numerator / denominator
+    return lines
+
+
+def read_midi(path):
+    """Tempo map, meters and markers (quarter, name) of a MIDI file, read by mido."""
+    file = mido.MidiFile(path, charset="utf-8")
+    assert file.type == 1
+    tempos, meters, markers, ticks = [], [], [], 0
+    for message in file.tracks[0]:
+        ticks += message.time
+        quarter = ticks / file.ticks_per_beat
+        if message.type == "set_tempo":
+            tempos.append((quarter, 60e6 / message.tempo))
+        if message.type == "time_signature":
+            meters.append((quarter, message.numerator, message.denominator))
+        if message.type == "marker":
+            markers.append((quarter, message.text))
+    return TempoMap(tempos), meters, markers
+
+
+def read_rpp(path):
+    """Points (seconds, bpm, numerator, denominator) and the parsed project of an .rpp."""
+    root = rpp.loads(path.read_text(encoding="utf-8"))
+    points = []
+    for line in root.find("TEMPOENVEX").children:
+        if line[0] == "PT":
+            signature = int(line[4]) if len(line) > 4 else 0
+            points.append((float(line[1]), float(line[2]), signature & 0xFFFF, signature >> 16))
+    return root, points
+
+
+def rpp_tempo_map(points):
+    """Turn REAPER's points in seconds into points in quarters."""
+    quarters, result = 0.0, []
+    for (time_s, bpm, *_), following in itertools.pairwise([*points, None]):
+        result.append((quarters, bpm))
+        if following is not None:
+            quarters += (following[0] - time_s) * bpm / 60
+    return TempoMap(result)
+
+
+def read_dawproject(path):
+    """The root of `project.xml`, its tempo map and its meters."""
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        root = ElementTree.fromstring(archive.read("project.xml"))
+    arrangement = root.find("Arrangement")
+    tempos = [
+        (float(p.get("time")), float(p.get("value")))
+        for p in arrangement.find("TempoAutomation").findall("RealPoint")
+    ]
+    meters = [
+        (float(p.get("time")), int(p.get("numerator")), int(p.get("denominator")))
+        for p in arrangement.find("TimeSignatureAutomation").findall("TimeSignaturePoint")
+    ]
+    return root, TempoMap(tempos), meters
