@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workstation.audio import probe, read_audio, write_audio
+    from workstation.audio import DECODABLE_SUFFIXES, probe, read_audio, write_audio
     from workstation.model import (
         Analysis,
         BeatGrid,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "DECODABLE_SUFFIXES",
     "Analysis",
     "BeatGrid",
     "EngineOptions",
@@ -44,7 +45,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "workstation.audio": ("probe", "read_audio", "write_audio"),
+    "workstation.audio": ("DECODABLE_SUFFIXES", "probe", "read_audio", "write_audio"),
     "workstation.model": ("Analysis", "BeatGrid", "ExportReport", "JobContext", "WorkstationError"),
     "workstation.separate": ("EngineOptions", "engine_cards"),
     "workstation.studio": ("Session", "open"),

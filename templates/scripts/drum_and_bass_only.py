@@ -8,11 +8,14 @@ import workstation
 if len(sys.argv) != 2:
     sys.exit("Usage: python drum_and_bass_only.py SONG")
 
+out = Path(f"{Path(sys.argv[1]).stem} (drum and bass).wav")
+if out.exists():
+    sys.exit(f"{out} is there already; move it away first.")
+
 try:
     session = workstation.open(sys.argv[1])
     session.separate()
     remix = session.mix(["drums", "bass"])
-    out = Path(f"{Path(sys.argv[1]).stem} (drum and bass).wav")
     workstation.write_audio(out, remix, session.song.source.sample_rate_hz)
 except workstation.WorkstationError as error:
     sys.exit(str(error))

@@ -7,15 +7,14 @@ import sys
 from pathlib import Path
 
 import workstation
-from workstation.audio import DECODABLE_SUFFIXES
 
-if len(sys.argv) != 2:
+if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
     sys.exit("Usage: python stems_of_a_folder.py FOLDER")
 
 folder = Path(sys.argv[1])
 failed = 0
 for song in sorted(folder.iterdir()):
-    if song.suffix.lower() not in DECODABLE_SUFFIXES:
+    if song.suffix.lower() not in workstation.DECODABLE_SUFFIXES:
         continue
     try:
         session = workstation.open(song, parent=folder)

@@ -341,7 +341,8 @@ def loss_db(found, best, power, energy):
     error = (power[..., None] * (found - best) ** 2).sum(dim=over)
     fixed = energy - (power[..., None] * best**2).sum(dim=over)
     # A stem that is silent counts as one 20 dB below the mix: leaking into it costs as well.
-    least = 0.01 * power.sum(dim=over)[:, None]
+    # (and what is silent altogether costs nothing).
+    least = 0.01 * power.sum(dim=over)[:, None] + 1e-3
     ratio = (error + fixed.clamp(min=0) + least) / (energy + least)
     return 10 * torch.log10(ratio), energy > least
 

@@ -82,6 +82,18 @@ def test_without_arguments_a_script_says_how_it_is_called(script, folder):
 
 
 @pytest.mark.parametrize("script", ["karaoke.py", "drum_and_bass_only.py"])
+def test_what_is_there_is_not_overwritten(script, tmp_path):
+    make_song(tmp_path / "song.wav", seconds=1)
+    kind = script.removesuffix(".py").removesuffix("_only").replace("_", " ")
+    out = tmp_path / f"song ({kind}).wav"
+    out.write_text("mine")
+    result = run(script, "song.wav", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "is there already" in result.stderr
+    assert out.read_text() == "mine"
+
+
+@pytest.mark.parametrize("script", ["karaoke.py", "drum_and_bass_only.py"])
 def test_a_missing_song_is_told_in_words(script, folder):
     result = run(script, "nothing.mp3", cwd=folder)
     assert result.returncode == 1

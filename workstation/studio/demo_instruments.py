@@ -188,7 +188,7 @@ def piano_note(note: int, seconds: float) -> Samples:
     t = _time(seconds)
     hz = float(_hz(note))
     turns = hz * t
-    ratio = min(14, int(8000 / hz))  # Higher notes would fold back at 14.
+    ratio = min(14, int(5000 / hz))  # Sidebands of high notes must not fold back.
     body = np.sin(2 * np.pi * turns + 1.3 * np.exp(-3 * t) * np.sin(2 * np.pi * turns))
     tine = np.sin(2 * np.pi * turns + 0.5 * np.exp(-14 * t) * np.sin(2 * np.pi * ratio * turns))
     return _edges((body + tine) / 2 * np.exp(-3.2 * t), 0.002, 0.06)

@@ -244,12 +244,13 @@ def _other() -> FloatArray:
 
 
 def _pumping(depth: float) -> FloatArray:
-    """The gain of a compressor that the kick drives: down at every beat, back within half."""
+    """The gain of a compressor that the kick drives: down at every beat, all back at the next."""
     frames = _track().shape[1]
     since_s = np.arange(frames) / RATE_HZ - _LEAD_S
-    since_s = np.where((since_s < 0) | (since_s > _BEATS * _BEAT_S), 1.0, since_s % _BEAT_S)
-    dip = (1 - np.exp(-since_s / 0.003)) * np.exp(-since_s / 0.09)
-    return (1 - depth * dip).astype(np.float32)
+    played = (since_s >= 0) & (since_s < _BEATS * _BEAT_S)
+    since_s %= _BEAT_S
+    dip = (1 - np.exp(-since_s / 0.003)) ** 2 * np.exp(-since_s / 0.09) * (1 - since_s / _BEAT_S)
+    return (1 - depth * dip * played).astype(np.float32)
 
 
 def _vocals() -> FloatArray:
