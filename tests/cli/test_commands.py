@@ -250,3 +250,47 @@ def test_a_second_writer_is_told_to_wait_while_reading_goes_on(tmp_path, program
         process.kill()
     check_error(second, 7, "in use", str(process.pid))
     assert reading.returncode == 0
+
+
+@pytest.mark.parametrize("target", ["stems", "dawproject"])
+def test_a_killed_export_is_made_whole_by_the_next_run(tmp_path, program, target):
+    make_song(tmp_path / "song.wav", seconds=110)
+    assert program("separate", "song.wav", "--engine", "hpss", cwd=tmp_path).returncode == 0
+    assert program("analyze", "song.remix", cwd=tmp_path).returncode == 0
+    command = [sys.executable, "-m", "workstation", "export", "song.remix", "--to", target]
+    partial = tmp_path / "song.remix" / "exports" / f".{target}.partial"
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while not partial.exists() and time.monotonic() < deadline:
+            time.sleep(0.002)
+        process.kill()
+    assert not (tmp_path / "song.remix" / "exports" / target).exists()
+    again = program("export", "song.remix", "--to", target, "--json", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    (report,) = json.loads(again.stdout)
+    folder = tmp_path / report["folder"]
+    assert sorted(p.name for p in folder.parent.iterdir()) == [target]
+    assert all((folder / name).is_file() for name in report["files"])
+
+
+def test_own_weights_are_used_from_a_folder(tmp_path, program):
+    from tests.separate.tiny_demucs import tiny_network, write_safetensors
+
+    (tmp_path / "models").mkdir()
+    write_safetensors(tmp_path / "models", "mine", tiny_network())
+    mix = make_song(tmp_path / "song.wav", seconds=3)
+    made = program(
+        "separate",
+        "song.wav",
+        "--engine",
+        "mine",
+        "--models-dir",
+        "models",
+        "--out",
+        "out",
+        cwd=tmp_path,
+    )
+    assert made.returncode == 0, made.stderr
+    stems = [read_audio(tmp_path / line)[0] for line in made.stdout.split()]
+    assert len(stems) == 4
+    assert np.abs(sum(stems) - mix).max() <= 1e-6

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 import workstation
-from workstation.audio import read_audio, write_audio
+from tests.audio.encode import encode, stem_file
+from tests.audio.encode import noise as smooth_noise
+from workstation.audio import Tags, read_audio, write_audio
 from workstation.model import InputError, WorkstationError
-from workstation.studio import open_session
+from workstation.studio import open_session, opening
 
 
 def noise(*, channels=2, frames=8000, seed=0):
@@ -132,8 +134,6 @@ def test_an_empty_folder_is_refused(tmp_path):
     ],
 )
 def test_titles_never_leave_the_folder(tmp_path, name, monkeypatch):
-    from workstation.audio import Tags
-    from workstation.studio import opening
 
     write_audio(tmp_path / "a.wav", noise(), 8000, "pcm24")
     monkeypatch.setattr(opening, "read_tags", lambda path: Tags(title=name))
@@ -160,3 +160,47 @@ def test_asking_for_a_stem_that_is_not_there_says_what_is(tmp_path):
     with pytest.raises(WorkstationError, match='no stem "flute"') as caught:
         session.mix(["drums", "flute"])
     assert "drums" in caught.value.remedy
+
+
+def test_a_stem_file_brings_its_stems_its_title_and_no_loss(tmp_path):
+
+    stems = {
+        name: smooth_noise(9000, seed=i, level=0.05)
+        for i, name in enumerate(("Drums", "Bass", "Synths", "Vocals"))
+    }
+    mix = sum(stems.values())
+    stem_file(tmp_path / "Track.stem.mp4", mix, stems, 44100)
+    session = open_session(tmp_path / "Track.stem.mp4", parent=tmp_path)
+    assert session.path.name == "Track.remix"
+    assert session.source_path.name == "source.stem.mp4"
+    assert list(session.stems) == ["drums", "bass", "Synths", "vocals"]
+    for (name, samples), found in zip(stems.items(), session.stems, strict=True):
+        assert np.array_equal(session.stem(found), samples), name
+    assert session.separate("auto") == session.stems
+
+
+def test_title_artist_and_cover_come_along(tmp_path):
+
+    encode(
+        tmp_path / "x.m4a",
+        smooth_noise(9000),
+        44100,
+        "aac",
+        metadata={"title": "Jóga", "artist": "Björk"},
+    )
+    session = open_session(tmp_path / "x.m4a", parent=tmp_path)
+    assert (session.song.title, session.song.artist) == ("Jóga", "Björk")
+    assert session.path.name == "Jóga.remix"
+
+
+def test_a_cover_is_kept_beside_the_song_and_in_exports(tmp_path, monkeypatch):
+
+    folder = tmp_path / "Band"
+    folder.mkdir()
+    write_audio(folder / "drums.wav", noise(), 8000, "float32")
+    picture = b"\x89PNG\r\n a picture"
+    monkeypatch.setattr(opening, "read_tags", lambda path: Tags(cover=picture, cover_suffix=".png"))
+    session = open_session(folder, parent=tmp_path)
+    assert session.cover_path.read_bytes() == picture
+    session.analyze()
+    assert "cover.png" in session.export("midi", out=tmp_path / "out").files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 from importlib.metadata import EntryPoint, entry_points
@@ -56,13 +57,18 @@ def engine(name: str, options: EngineOptions) -> Separator:
 
 
 def engine_cards(options: EngineOptions) -> list[EngineCard]:
-    """Cards of all engines: ours, the demucs family, the user's own, plug-ins."""
+    """Cards of all engines: ours, the demucs family, the user's own, plug-ins.
+
+    A plug-in that cannot be loaded is left out; naming it says why.
+    """
     from workstation.separate.demucs_engine import demucs_names
 
-    return [
-        engine(name, options).card
-        for name in [*_OWN, *demucs_names(options.models_dir), *_plugins()]
-    ]
+    names = [*_OWN, *demucs_names(options.models_dir)]
+    cards = [engine(name, options).card for name in names]
+    for name in _plugins():
+        with contextlib.suppress(UnavailableError):
+            cards.append(engine(name, options).card)
+    return cards
 
 
 def choose_engine(name: str, options: EngineOptions) -> Choice:
