@@ -6,6 +6,9 @@ STEMS holds a folder per song with `drums`, `bass`, `other` and `vocals` as .fla
 44.1 kHz (silent where a song has none). The songs are mixed anew many times: at other
 levels, balances and speeds, with stems of one song or of several, now and then in mono, with
 a stem missing, or with the treble cut off. Cues and wanted masks of the mixes are kept in DIR.
+The shipped parameters are from 450 mixes and 24 minutes on one core (1623 steps), with seven
+songs held out to watch the fit by; how long it runs decides, so a rerun gives near, not equal,
+parameters.
 
 What is minimised is the error of the masked mix itself. For a band of the mix X and a stem S
 the squared error of the estimate M·X is |X|²·(M - R)² plus what no mask can change, where
@@ -63,20 +66,6 @@ class Songs:
         return audio.T
 
 
-def recut(audio, stem, rng):
-    """Now and then, a bass without overtones or drums without depth: both are common."""
-    from scipy.signal import butter, sosfilt
-
-    if stem == "bass" and rng.random() < 0.35:
-        sections = butter(2, rng.uniform(70, 300), "low", fs=RATE_HZ, output="sos")
-    elif stem == "drums" and rng.random() < 0.2:
-        sections = butter(2, rng.uniform(60, 150), "high", fs=RATE_HZ, output="sos")
-    else:
-        return audio
-    cut = sosfilt(sections, audio, axis=1)
-    return cut * np.sqrt(np.mean(audio**2) / (np.mean(cut**2) + 1e-12))
-
-
 def make_mix(songs, rng):
     """Stems of a new mix: shape (4, 2, frames)."""
     frames = round(MIX_S * RATE_HZ)
@@ -88,10 +77,11 @@ def make_mix(songs, rng):
     for index, stem in enumerate(STEMS):
         if not together:
             having = [i for i, n in enumerate(songs.names) if songs.level[n, stem] > 0]
+            if not having:
+                continue
             p = songs.weight[having] / songs.weight[having].sum()
             name, place = songs.names[rng.choice(having, p=p)], rng.random()
-            lowest = 0.6 if stem == "bass" else 0.87
-            speed = rng.uniform(lowest, 1.15) if rng.random() < 0.6 else 1.0
+            speed = rng.uniform(0.87, 1.15) if rng.random() < 0.6 else 1.0
         if songs.level[name, stem] == 0 or rng.random() < 0.07:
             continue
         need = min(int(frames * speed) + 2, songs.frames[name])
@@ -102,7 +92,6 @@ def make_mix(songs, rng):
         gain_db = rng.normal(0, 4.0 if not together else 3.0)
         balance_db = rng.normal(0, 1.0)
         gains = 10 ** ((gain_db + np.array([[balance_db], [-balance_db]])) / 20)
-        audio = recut(audio, stem, rng)
         n = min(frames, audio.shape[1])
         out[index, :, :n] = audio[:, :n] * gains * (0.06 / songs.level[name, stem])
     if rng.random() < 0.5:
@@ -195,11 +184,6 @@ class Conv(nn.Module):
         kernel = (self.conv.weight * scale[:, None, None, None]).permute(2, 3, 1, 0)
         return {"kernel": kernel.reshape(-1, kernel.shape[-1]), "bias": shift}
 
-    def restore(self, kernel, bias):
-        outside, inside = self.conv.weight.shape[:2]
-        self.conv.weight.copy_(kernel.reshape(3, 3, inside, outside).permute(3, 2, 0, 1))
-        _unfold(self.norm, bias)
-
 
 class Down(nn.Module):
     def __init__(self, inside, outside):
@@ -215,11 +199,6 @@ class Down(nn.Module):
         kernel = (self.conv.weight * scale[:, None, None, None])[:, :, 0].permute(2, 1, 0)
         return {"kernel": kernel.reshape(-1, kernel.shape[-1]), "bias": shift}
 
-    def restore(self, kernel, bias):
-        outside, inside = self.conv.weight.shape[:2]
-        self.conv.weight.copy_(kernel.reshape(4, inside, outside).permute(2, 1, 0)[:, :, None])
-        _unfold(self.norm, bias)
-
 
 class Up(nn.Module):
     def __init__(self, inside, outside):
@@ -233,31 +212,15 @@ class Up(nn.Module):
         kernel = self.conv.weight[:, :, 0].permute(0, 2, 1)
         return {"kernel": kernel.reshape(kernel.shape[0], -1), "bias": self.conv.bias.repeat(4)}
 
-    def restore(self, kernel, bias):
-        inside, outside = self.conv.weight.shape[:2]
-        self.conv.weight.copy_(kernel.reshape(inside, 4, outside).permute(0, 2, 1)[:, :, None])
-        self.conv.bias.copy_(bias[:outside])
-
 
 class Dense(nn.Linear):
     def export(self):
         return {"kernel": self.weight.T, "bias": self.bias}
 
-    def restore(self, kernel, bias):
-        self.weight.copy_(kernel.T)
-        self.bias.copy_(bias)
-
 
 def _fold(norm):
     scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     return scale, norm.bias - norm.running_mean * scale
-
-
-def _unfold(norm, bias):
-    norm.running_mean.zero_()
-    norm.running_var.fill_(1 - norm.eps)
-    norm.weight.fill_(1)
-    norm.bias.copy_(bias)
 
 
 class Join(nn.Module):
@@ -317,20 +280,6 @@ class Join(nn.Module):
             for key, value in found.items()
         }
 
-    @torch.no_grad()
-    def restore(self, found):
-        """Take over exported parameters; the normalisation they hold is to stay as it is."""
-        found = {key: torch.from_numpy(value.astype(np.float32)) for key, value in found.items()}
-        self.place.copy_(found["place"].T[:, None])
-        for name, layer in self.named_children():
-            if hasattr(layer, "restore"):
-                layer.restore(found[f"{name}.kernel"], found[f"{name}.bias"])
-        for way, end in (("forward", ""), ("backward", "_reverse")):
-            for part, short in (("input", "ih"), ("state", "hh")):
-                weight = getattr(self.gru, f"weight_{short}_l0{end}")
-                weight.copy_(found[f"{way}.{part}.kernel"].T)
-                getattr(self.gru, f"bias_{short}_l0{end}").copy_(found[f"{way}.{part}.bias"])
-
 
 # -- fitting ------------------------------------------------------------------------
 
@@ -348,22 +297,17 @@ def loss_db(found, best, power, energy):
 
 
 class Mixes:
-    def __init__(self, *folders):
-        keys = ("cues", "best", "size", "energy")
-        self.parts = [
-            {key: np.load(folder / f"{key}.npy", mmap_mode="r") for key in keys}
-            for folder in folders
-        ]
-        self.places = [(p, i) for p in self.parts for i in range(len(p["cues"]))]
-        self.count, self.columns = len(self.places), self.parts[0]["cues"].shape[1]
+    def __init__(self, folder):
+        self.arrays = {
+            key: np.load(folder / f"{key}.npy", mmap_mode="r")
+            for key in ("cues", "best", "size", "energy")
+        }
+        self.count, self.columns = self.arrays["cues"].shape[:2]
 
     def crop(self, indices, starts, columns):
         cut = {}
-        for key in self.parts[0]:
-            crops = [
-                self.places[index][0][key][self.places[index][1], start : start + columns]
-                for index, start in zip(indices, starts, strict=True)
-            ]
+        for key, array in self.arrays.items():
+            crops = [array[i, s : s + columns] for i, s in zip(indices, starts, strict=True)]
             cut[key] = torch.from_numpy(np.stack(crops).astype(np.float32))
         return (
             cut["cues"].permute(0, 3, 1, 2),
@@ -388,7 +332,7 @@ def validate(model, mixes):
     return total / np.maximum(plays, 1)
 
 
-def fit(model, mixes, held_out, *, seconds, batch, rate, out, started):
+def fit(model, mixes, held_out, *, seconds, batch, rate, out):
     from safetensors.numpy import save_file
 
     rng = np.random.default_rng(0)
@@ -396,9 +340,6 @@ def fit(model, mixes, held_out, *, seconds, batch, rate, out, started):
     began, step, running, shown = time.monotonic(), 0, [], 0.0
     while (done := (time.monotonic() - began) / seconds) < 1:
         model.train()
-        for layer in model.modules():
-            if started and isinstance(layer, nn.BatchNorm2d):
-                layer.eval()
         for group in optimiser.param_groups:
             group["lr"] = (
                 rate * min(1, (step + 1) / 50) * (0.02 + 0.98 * np.cos(done * np.pi / 2) ** 2)
@@ -436,14 +377,6 @@ def main():
     parser.add_argument("stems", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--start", type=Path, help="go on from the parameters of an earlier fit")
-    parser.add_argument(
-        "--also",
-        type=Path,
-        action="append",
-        default=[],
-        help="the --work of an earlier fit, to use its mixes as well",
-    )
     parser.add_argument("--held-out", default="", help="songs that only serve to validate")
     parser.add_argument("--mixes", type=int, default=300)
     parser.add_argument("--minutes", type=float, default=15)
@@ -462,21 +395,15 @@ def main():
         if not (args.work / part / "energy.npy").exists():
             prepare(Songs(args.stems, chosen), count, args.work / part, seed, args.workers)
     model = Join().to(memory_format=torch.channels_last)
-    if args.start:
-        from safetensors.numpy import load_file
-
-        model.restore(load_file(args.start))
-        print("start", np.round(validate(model, Mixes(args.work / "held")), 2))
     print(sum(p.numel() for p in model.parameters()), "parameters")
     fit(
         model,
-        Mixes(args.work / "train", *(folder / "train" for folder in args.also)),
+        Mixes(args.work / "train"),
         Mixes(args.work / "held"),
         seconds=60 * args.minutes,
         batch=args.batch,
         rate=args.rate,
         out=args.out,
-        started=args.start is not None,
     )
 
 

@@ -294,3 +294,83 @@ def test_own_weights_are_used_from_a_folder(tmp_path, program):
     stems = [read_audio(tmp_path / line)[0] for line in made.stdout.split()]
     assert len(stems) == 4
     assert np.abs(sum(stems) - mix).max() <= 1e-6
+
+
+def test_a_session_serves_all_commands_given_in_one_folder(tmp_path, program):
+    make_song(tmp_path / "song.wav", seconds=3)
+    for arguments in (
+        ["separate", "song.wav", "--engine", "dsp", "--out", "stems"],
+        ["export", "song.wav", "--to", "midi", "--out", "projects"],
+    ):
+        assert program(*arguments, cwd=tmp_path).returncode == 0
+    assert [p.name for p in tmp_path.rglob("*.remix")] == ["song.remix"]
+
+
+def test_stems_that_were_deleted_are_made_again(finished, tmp_path, program):
+    shutil.copytree(finished / "song.remix", tmp_path / "song.remix")
+    (tmp_path / "song.remix" / "stems" / "dsp" / "bass.wav").unlink()
+    facts = json.loads(program("info", "song.remix", "--json", cwd=tmp_path).stdout)
+    assert facts["stems"]["bass"] == "missing"
+    made = program("export", "song.remix", "--to", "stems", "--out", "out", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert (tmp_path / "song.remix" / "stems" / "dsp" / "bass.wav").is_file()
+
+
+def test_a_referenced_song_that_has_changed_is_noticed(tmp_path, program):
+    make_song(tmp_path / "song.wav", seconds=2)
+    assert (
+        program(
+            "export", "song.wav", "--to", "midi", "--engine", "hpss", "--reference", cwd=tmp_path
+        ).returncode
+        == 0
+    )
+    make_song(tmp_path / "song.wav", seconds=3)
+    check_error(
+        program("separate", "song.remix", "--engine", "dsp", cwd=tmp_path), 3, "has changed"
+    )
+
+
+def test_brackets_and_escapes_in_titles_are_printed_as_they_are(tmp_path, program):
+    name = "Song [feat. Bob] [/x] \x1b[31mred.wav"
+    make_song(tmp_path / name, seconds=2)
+    result = program("info", name, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "[feat. Bob] [/x]" in " ".join(result.stdout.split())
+    assert "\x1b" not in result.stdout
+    assert "\x1b" not in program("info", "no\x1b[31mthing.wav", cwd=tmp_path).stderr
+
+
+def test_overwriting_replaces_exports_and_nothing_else(finished, tmp_path, program):
+    shutil.copytree(finished / "song.remix", tmp_path / "song.remix")
+    result = program(
+        "export", "song.remix", "--to", "stems", "--out", "song.remix", "--overwrite", cwd=tmp_path
+    )
+    check_error(result, 5, "is not an export")
+    assert (tmp_path / "song.remix" / "stems" / "dsp" / "bass.wav").is_file()
+
+
+def test_an_encoding_that_cannot_carry_the_song_is_refused_before_the_work(tmp_path, program):
+    from workstation.audio import write_audio
+
+    write_audio(tmp_path / "song.wav", np.zeros((2, 96000), np.float32), 96000, "pcm24")
+    result = program("export", "song.wav", "--to", "stems", "--encoding", "mp3", cwd=tmp_path)
+    check_error(result, 2, "mp3", "96000")
+
+
+def test_a_downbeat_outside_the_song_is_refused(finished, tmp_path, program):
+    shutil.copytree(finished / "song.remix", tmp_path / "song.remix")
+    check_error(program("analyze", "song.remix", "--downbeat", "9999", cwd=tmp_path), 2, "9999")
+
+
+def test_the_demo_touches_no_session_but_its_own(tmp_path, program):
+    make_song(tmp_path / "song.wav", seconds=2)
+    assert program("separate", "song.wav", "--engine", "hpss", cwd=tmp_path).returncode == 0
+    first = program("demo", "--out", ".", "--json", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    result = json.loads(first.stdout)
+    assert min(stem["sdr_db"] - stem["trivial_db"] for stem in result["stems"]) > 1
+    assert result["beats"]["f_measure"] > 0.95
+    assert result["null_db"] < -110
+    check_error(program("demo", "--out", ".", cwd=tmp_path), 5, "--overwrite")
+    assert program("demo", "--out", ".", "--overwrite", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "song.remix" / "session.json").is_file()

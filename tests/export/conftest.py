@@ -86,7 +86,7 @@ def bar_lines(meters, last_quarter):
     """Quarters of all bar lines of (quarter, numerator, denominator) points."""
     lines = []
     for (start, numerator, denominator), (end, *_) in itertools.pairwise(
-        [*meters, (last_quarter, 4, 4)]
+        [*meters, (max(last_quarter, meters[-1][0]), 4, 4)]
     ):
         at = start
         while at < end - 1e-9:
@@ -112,32 +112,51 @@ def read_midi(path):
     return TempoMap(tempos), meters, markers
 
 
-def read_rpp(path):
-    """Points (seconds, bpm, numerator, denominator) and the parsed project of an .rpp."""
-    root = rpp.loads(path.read_text(encoding="utf-8"))
+def read_rpp(text):
+    """Points (seconds, bpm, numerator, denominator, flags) and the parsed project of an .rpp."""
+    root = rpp.loads(text)
     points = []
     for line in root.find("TEMPOENVEX").children:
         if line[0] == "PT":
-            signature = int(line[4]) if len(line) > 4 else 0
-            points.append((float(line[1]), float(line[2]), signature & 0xFFFF, signature >> 16))
+            signature, flags = (int(line[4]), int(line[6])) if len(line) > 4 else (0, 0)
+            points.append(
+                (float(line[1]), float(line[2]), signature & 0xFFFF, signature >> 16, flags)
+            )
     return root, points
 
 
 def rpp_tempo_map(points):
-    """Turn REAPER's points in seconds into points in quarters."""
-    quarters, result = 0.0, []
-    for (time_s, bpm, *_), following in itertools.pairwise([*points, None]):
-        result.append((quarters, bpm))
+    """Turn REAPER's points in seconds into a tempo map, and into its bar lines in quarters.
+
+    A meter begins a bar; only if its flags have bit 2 may the bar before it be cut.
+    """
+    quarter, tempos, meters = 0.0, [], []
+    for (time_s, bpm, numerator, denominator, flags), following in itertools.pairwise(
+        [*points, None]
+    ):
+        if numerator:
+            assert flags & 1
+            if meters and not flags & 4:
+                start, per_bar, unit = meters[-1]
+                bars = (quarter - start) / (4 * per_bar / unit)
+                assert abs(bars - round(bars)) < 1e-6
+            meters.append((quarter, numerator, denominator))
+        tempos.append((quarter, bpm))
         if following is not None:
-            quarters += (following[0] - time_s) * bpm / 60
-    return TempoMap(result)
+            quarter += (following[0] - time_s) * bpm / 60
+    return TempoMap(tempos), meters
 
 
 def read_dawproject(path):
     """The root of `project.xml`, its tempo map and its meters."""
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
-        root = ElementTree.fromstring(archive.read("project.xml"))
+        return read_project_xml(archive.read("project.xml"))
+
+
+def read_project_xml(text):
+    """The root of a `project.xml`, its tempo map and its meters."""
+    root = ElementTree.fromstring(text)
     arrangement = root.find("Arrangement")
     tempos = [
         (float(p.get("time")), float(p.get("value")))
@@ -148,3 +167,19 @@ def read_dawproject(path):
         for p in arrangement.find("TimeSignatureAutomation").findall("TimeSignaturePoint")
     ]
     return root, TempoMap(tempos), meters
+
+
+def worst_beat_s(grid, tempos, meters):
+    """How far the farthest beat of a grid is from where a project has it, in seconds.
+
+    Knows only the project: the first downbeat must be on one of its bar lines, and from there
+    the beats are counted in the note value of the meter.
+    """
+    downbeat_s = grid.downbeats_s[0]
+    lines = bar_lines(meters, max(40.0, 4 * len(grid.beats_s)))
+    start = min(lines, key=lambda quarter: abs(tempos.time_at(quarter) - downbeat_s))
+    unit = next(denominator for q, _, denominator in reversed(meters) if q <= start + 1e-9)
+    return max(
+        abs(tempos.time_at(start + (index - grid.downbeats[0]) * 4 / unit) - beat_s)
+        for index, beat_s in enumerate(grid.beats_s)
+    )

@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from workstation.model import BarPosition, BeatGrid
-from workstation.model.beatgrid import MIN_BEAT_S, TEMPO_MAP_TOLERANCE_S, bars_of
+from workstation.model.beatgrid import MIN_BEAT_S, TEMPO_MAP_TOLERANCE_S
 
 
 @st.composite
@@ -165,13 +165,6 @@ def test_bars_count_on_through_the_song(grid, time_s):
     here, later = grid.bar_at(time_s), grid.bar_at(time_s + 0.5)
     assert 1 <= here.beat < grid.beats_per_bar + 1
     assert (here.bar, here.beat) <= (later.bar, later.beat)
-
-
-@given(grids())
-def test_bars_lie_end_to_end(grid):
-    bars = bars_of(grid)
-    assert len(bars) == len(grid.downbeats) - 1
-    assert all(a[1] == b[0] for a, b in itertools.pairwise(bars))
 
 
 @given(grids(), times)

@@ -221,13 +221,25 @@ def test_the_network_is_the_one_that_the_fitting_script_trains() -> None:
     assert spec.loader is not None
     fit_dsp = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(fit_dsp)
+    torch.manual_seed(0)
     model = fit_dsp.Join().eval()
-    model.restore(shipped_parameters())
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(layer.running_mean, 0, 0.2)
+            torch.nn.init.uniform_(layer.running_var, 0.5, 2)
+            torch.nn.init.normal_(layer.bias, 0, 0.2)
+    torch.nn.init.normal_(model.place, 0, 0.2)
+    torch.nn.init.normal_(model.out.weight, 0, 0.5)
+    exported = {name: value.astype(np.float32) for name, value in model.export().items()}
+    assert {name: value.shape for name, value in exported.items()} == {
+        name: value.shape for name, value in shipped_parameters().items()
+    }
     values = np.random.default_rng(4).standard_normal((60, BANDS, CUES)).astype(np.float32)
     with torch.no_grad():
         expected = model(torch.from_numpy(values).permute(2, 0, 1)[None])[0]
-    found = masks(values, shipped_parameters(), JobContext())
-    np.testing.assert_allclose(found, expected.permute(2, 3, 0, 1).numpy(), atol=1e-4)
+    assert float(expected.std()) > 0.05
+    found = masks(values, exported, JobContext())
+    np.testing.assert_allclose(found, expected.permute(2, 3, 0, 1).numpy(), atol=5e-3)
 
 
 def test_masks_are_not_negative_and_sum_to_one() -> None:
@@ -243,9 +255,23 @@ def test_the_parameters_are_small_and_finite() -> None:
     assert all(np.isfinite(value).all() for value in shipped_parameters().values())
 
 
+def test_clicks_and_a_low_tone_land_in_drums_and_bass() -> None:
+    rate = 44100
+    t = np.arange(8 * rate) / rate
+    rng = np.random.default_rng(5)
+    hats = 0.3 * rng.standard_normal(t.size) * np.exp(-60 * (t % 0.25))
+    notes_hz = np.repeat([55.0, 65.4, 49.0, 73.4], 2 * rate)
+    low = 0.3 * np.sin(2 * np.pi * np.cumsum(notes_hz) / rate)
+    parts = {"drums": hats, "bass": low}
+    mix = np.repeat((hats + low)[None], 2, axis=0).astype(np.float32)
+    stems = ENGINE.separate(mix, rate, JobContext())
+    for name, part in parts.items():
+        assert sdr_db(np.repeat(part[None], 2, axis=0), stems[name]) > 3, name
+
+
 @pytest.mark.parametrize(
     ("song", "least_db"),
-    [("real/lithium", 0.0), ("real/potassium", 0.0), ("synthetic/waltz_96_D_3-4", 0.0)],
+    [("real/lithium", 2.0), ("real/potassium", 1.5), ("synthetic/waltz_96_D_3-4", 4.0)],
 )
 def test_songs_with_known_stems_come_apart(shared_data: Path, song: str, least_db: float) -> None:
     audio = {
@@ -260,4 +286,4 @@ def test_songs_with_known_stems_come_apart(shared_data: Path, song: str, least_d
 def test_a_bass_that_is_silent_stays_low(shared_data: Path) -> None:
     mix = sf.read(shared_data / "real/francium/mix.flac", dtype="float32", frames=44100 * 25)[0].T
     bass = ENGINE.separate(mix, 44100, JobContext())["bass"]
-    assert 10 * np.log10(np.sum(bass**2) / np.sum(mix**2)) < -12
+    assert 10 * np.log10(np.sum(bass**2) / np.sum(mix**2)) < -9

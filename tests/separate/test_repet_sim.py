@@ -44,6 +44,39 @@ def test_similar_windows_are_found_apart_and_begin_with_the_window_itself():
         assert np.diff(np.sort(like)).min() > 5
 
 
+def test_windows_that_are_less_alike_than_asked_are_left_out():
+    unit = np.zeros((30, 3), np.float32)
+    unit[::3] = (1, 0, 0)
+    unit[1::3] = (0.6, 0.8, 0)
+    unit[2::3] = (0, 0, 1)
+    for least, expected in ((0.0, {0, 1}), (0.7, {0})):
+        (like,) = similar_windows(unit, 0, 1, apart=0, most=100, least=least)
+        assert {int(k) % 3 for k in like} == expected
+
+
+@pytest.mark.parametrize("extra", [0, 1, 255, 511])
+def test_the_end_of_a_mix_of_any_length_is_no_louder_than_the_mix(loop_and_melody, extra):
+    loop, melody = loop_and_melody
+    mix = (loop + melody)[:, : 512 * 200 + extra]
+    for stem in RepetSim(apart_s=0.5).separate(mix, RATE, JobContext()).values():
+        assert np.abs(stem[:, -600:]).max() < 1.5 * np.abs(mix).max()
+
+
+def test_what_is_too_low_for_a_voice_is_background():
+    t = np.arange(4 * RATE) / RATE
+    swell = np.clip(t - 2, 0, 1) ** 2
+    rumble = (swell * (0.3 + 0.5 * np.sin(2 * np.pi * 40 * t))).astype(np.float32)[None]
+    # The step with which the rumble stops at the end of the mix is not low.
+    loudest = [
+        np.abs(RepetSim(high_pass_hz=hz).separate(rumble, RATE, JobContext())["foreground"])[
+            :, :-600
+        ].max()
+        for hz in (0.0, 100.0)
+    ]
+    assert loudest[0] > 0.2
+    assert loudest[1] < 0.01
+
+
 def test_a_silent_stretch_spoils_nothing(loop_and_melody):
     loop, melody = loop_and_melody
     mix = (loop + melody).copy()

@@ -172,3 +172,28 @@ def test_progress_rises_to_one(tmp_path):
     separate_file(tmp_path / "a.wav", FakeEngine(), tmp_path / "out", key="k", job=job)
     assert seen == sorted(seen)
     assert seen[-1] == 1.0
+
+
+@pytest.mark.parametrize(
+    "damage", ["empty tail", "cut tail", "zip tail", "stem gone", "header gone"]
+)
+def test_damaged_progress_is_begun_anew_and_never_ends_in_silence(tmp_path, damage):
+    mix = song(tmp_path / "a.wav")
+    out = tmp_path / "out"
+    with pytest.raises(RuntimeError):
+        separate_file(tmp_path / "a.wav", FakeEngine(fail_at=3), out, key="k", job=JobContext())
+    tail = next(out.glob("tail-*.npy"))
+    if damage == "empty tail":
+        tail.write_bytes(b"")
+    if damage == "cut tail":
+        tail.write_bytes(tail.read_bytes()[:300])
+    if damage == "zip tail":
+        tail.write_bytes(b"PK\x03\x04 no archive")
+    if damage == "stem gone":
+        (out / "loud.wav").unlink()
+    if damage == "header gone":
+        data = bytearray((out / "loud.wav").read_bytes())
+        data[:40] = bytes(40)
+        (out / "loud.wav").write_bytes(data)
+    paths = separate_file(tmp_path / "a.wav", FakeEngine(), out, key="k", job=JobContext())
+    assert np.abs(sum(read_audio(p)[0] for p in paths.values()) - mix).max() <= 1e-6

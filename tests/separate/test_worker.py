@@ -185,3 +185,9 @@ def test_a_worker_ends_when_its_parent_is_killed(order, plugin, tmp_path):
         time.sleep(0.05)
     assert worker
     assert not Path(f"/proc/{worker}").exists()
+
+
+def test_modules_in_the_working_folder_are_not_imported(order, tmp_path, monkeypatch):
+    (tmp_path / "msgspec.py").write_text("raise SystemExit('planted')")
+    monkeypatch.chdir(tmp_path)
+    assert separate_in_worker(order("copies"), JobContext())["all"].is_file()

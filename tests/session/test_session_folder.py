@@ -171,3 +171,42 @@ def test_publishing_replaces_what_was_there(tmp_path):
         folder.publish(work, folder.stem_folder("dsp"))
     assert (folder.stem_folder("dsp") / "drums.wav").read_text() == "new"
     assert not folder.work.exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda v: v["stems"][0].update(name="../../evil"),
+        lambda v: v["stems"][0].update(engine=".."),
+        lambda v: v["song"].update(cover="README.txt"),
+        lambda v: v["song"].update(cover="cover.png/../../x"),
+        lambda v: v["song"]["source"].update(sample_rate_hz=0),
+        lambda v: v["song"]["source"].update(frames=-1),
+        lambda v: v["song"].update(title="\ud800"),
+    ],
+)
+def test_a_session_from_a_stranger_is_checked(tmp_path, change):
+    values = msgspec.to_builtins(state())
+    change(values)
+    (tmp_path / "session.json").write_text(json.dumps(values))
+    with pytest.raises(InputError, match="is damaged"):
+        SessionFolder(tmp_path).load()
+
+
+def test_a_stem_may_not_lie_outside_even_with_an_absolute_path(tmp_path):
+    folder = SessionFolder(tmp_path / "a.remix")
+    folder.save(state())
+    outside = tmp_path / "secret.wav"
+    outside.write_bytes(b"x")
+    ref = AudioRef(str(outside), "", 44100, 2, 1)
+    with pytest.raises(InputError, match="outside itself"):
+        folder.audio_path(ref)
+    assert folder.audio_path(ref, may_be_outside=True) == outside
+
+
+@pytest.mark.parametrize("left", [".0123456789abcdef.partial", "source.stem.mp4", "cover.png"])
+def test_every_trace_of_a_killed_start_is_known(tmp_path, left):
+    folder = SessionFolder(tmp_path / "Song.remix")
+    folder.path.mkdir()
+    (folder.path / left).write_bytes(b"x")
+    assert find_session(tmp_path, "Song", "aa")[0].path == folder.path

@@ -9,7 +9,14 @@ from workstation.audio.decode import (
     probe,
     read_audio,
 )
-from workstation.audio.encode import ENCODINGS, AudioWriter, Encoding, suffix_of, write_audio
+from workstation.audio.encode import (
+    ENCODINGS,
+    AudioWriter,
+    Encoding,
+    check_encoding,
+    suffix_of,
+    write_audio,
+)
 from workstation.audio.files import atomic_file, file_sha256, writing
 from workstation.audio.float_wav import FloatWav
 from workstation.audio.loudness import Loudness
@@ -34,6 +41,7 @@ __all__ = [
     "Tags",
     "add_wav_chunks",
     "atomic_file",
+    "check_encoding",
     "file_sha256",
     "open_audio",
     "probe",

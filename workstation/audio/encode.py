@@ -61,7 +61,7 @@ class AudioWriter:
     def __init__(
         self, path: Path | str, *, sample_rate_hz: int, channels: int, encoding: str
     ) -> None:
-        _check_possible(encoding, sample_rate_hz, channels)
+        check_encoding(encoding, sample_rate_hz, channels)
         self._path = Path(path)
         self._rate = sample_rate_hz
         self._channels = channels
@@ -231,7 +231,12 @@ def _write_all(file: BinaryIO, data: bytes) -> None:
         rest = rest[file.write(rest) :]
 
 
-def _check_possible(encoding: str, rate_hz: int, channels: int) -> None:
+def check_encoding(encoding: str, rate_hz: int, channels: int) -> None:
+    """Find out before the work whether an encoding can carry the audio.
+
+    Raises:
+        UsageError: It cannot, or there is no such encoding.
+    """
     if encoding not in ENCODINGS:
         raise UsageError(f'There is no encoding "{encoding}".', f"Choose: {', '.join(ENCODINGS)}.")
     most_channels = {"mp3": 2, "ogg": 2, "flac": 8}.get(encoding, channels)

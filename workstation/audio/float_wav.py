@@ -25,10 +25,13 @@ class FloatWav:
     yet reads as silence. From 4 GiB on it is RF64.
 
     Args:
-        path: The file; it is made if it is not there or has another size.
+        path: The file; it is made if it is not there or is another one.
         sample_rate_hz: Sample rate.
         channels: Number of channels.
         frames: Samples per channel of the finished file.
+
+    Attributes:
+        fresh: Whether the file was made now and is still silent.
 
     Raises:
         OSError: The file cannot be made or written.
@@ -41,9 +44,13 @@ class FloatWav:
         self._channels = channels
         self._start = len(header)
         size = self._start + frames * channels * _BYTES_PER_SAMPLE
-        fresh = not path.is_file() or path.stat().st_size != size
-        self._file = path.open("w+b" if fresh else "r+b")
-        if fresh:
+        self.fresh = not path.is_file() or path.stat().st_size != size
+        self._file = path.open("w+b" if self.fresh else "r+b")
+        if not self.fresh and self._file.read(len(header)) != header:
+            self._file.truncate(0)
+            self._file.seek(0)
+            self.fresh = True
+        if self.fresh:
             self._file.write(header)
             self._file.truncate(size)
 

@@ -94,6 +94,9 @@ def main() -> None:
 
     try:
         code = cli.main(prog_name="workstation", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "")
+        sys.exit(0)
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "workstation"
         print_error(UsageError(error.format_message(), f"See `{where} --help`."))

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from workstation.cli.options import input_argument, json_option, session_options
-from workstation.cli.terminal import command, console, job_with_progress, print_json, say, table
+from workstation.cli.terminal import (
+    cells,
+    command,
+    console,
+    job_with_progress,
+    print_json,
+    say,
+    table,
+)
 
 if TYPE_CHECKING:
     from workstation.model import Analysis
@@ -37,7 +45,7 @@ if TYPE_CHECKING:
 @click.option(
     "--tempo",
     "bpm",
-    type=click.FloatRange(1, 1500),
+    type=click.FloatRange(6, 1500),
     metavar="BPM",
     help="Make the grid steady at this tempo.",
 )
@@ -91,23 +99,25 @@ def _print(found: Analysis) -> None:
     rows.show_header = False
     grid, key = found.grid, found.key
     if grid is None:
-        rows.add_row("Tempo", "no beat found")
+        rows.add_row(*cells("Tempo", "no beat found"))
     else:
         steady = "steady" if grid.steady else "drifting"
-        rows.add_row("Tempo", f"{grid.bpm:.2f} bpm, {steady}")
-        rows.add_row("Meter", f"{grid.beats_per_bar}/4")
-        rows.add_row("Beats", f"{len(grid.beats_s)}, first at {grid.beats_s[0]:.3f} s")
-        rows.add_row("Bars", f"{len(grid.downbeats)}, first at {grid.downbeats_s[0]:.3f} s")
-    rows.add_row("Key", "none" if key is None else f"{key.name} ({key.confidence:.0%} sure)")
+        rows.add_row(*cells("Tempo", f"{grid.bpm:.2f} bpm, {steady}"))
+        rows.add_row(*cells("Meter", f"{grid.beats_per_bar}/4"))
+        rows.add_row(*cells("Beats", f"{len(grid.beats_s)}, first at {grid.beats_s[0]:.3f} s"))
+        rows.add_row(*cells("Bars", f"{len(grid.downbeats)}, first at {grid.downbeats_s[0]:.3f} s"))
+    rows.add_row(
+        *cells("Key", "none" if key is None else f"{key.name} ({key.confidence:.0%} sure)")
+    )
     loudness = found.loudness_lufs
-    rows.add_row("Loudness", "silent" if loudness is None else f"{loudness:.1f} LUFS")
+    rows.add_row(*cells("Loudness", "silent" if loudness is None else f"{loudness:.1f} LUFS"))
     if found.peak_dbfs is not None:
-        rows.add_row("Peak", f"{found.peak_dbfs:.1f} dBFS")
+        rows.add_row(*cells("Peak", f"{found.peak_dbfs:.1f} dBFS"))
     out = console()
     out.print(rows)
     if found.sections:
         form = table("Section", "from s", "to s", right=("from s", "to s"))
         for section in found.sections:
-            form.add_row(section.label, f"{section.start_s:.2f}", f"{section.end_s:.2f}")
+            form.add_row(*cells(section.label, f"{section.start_s:.2f}", f"{section.end_s:.2f}"))
         out.print()
         out.print(form)

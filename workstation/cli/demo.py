@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 import click
 
 from workstation.cli.options import json_option
-from workstation.cli.terminal import command, console, job_with_progress, print_json, say, table
+from workstation.cli.terminal import (
+    cells,
+    command,
+    console,
+    job_with_progress,
+    print_json,
+    print_path,
+    say,
+    table,
+)
 
 if TYPE_CHECKING:
     from workstation.studio.demo import DemoResult
@@ -44,26 +53,22 @@ def demo(out: Path, *, overwrite: bool, as_json: bool) -> None:
 
 def _print(result: DemoResult) -> None:
     out = console()
-    stems = table("Stem", "SDR dB", "mix ÷ 4 dB", right=("SDR dB", "mix ÷ 4 dB"))
+    stems = table("Stem", "SDR dB", "without dB", right=("SDR dB", "without dB"))
     for stem in result.stems:
-        stems.add_row(stem.name, f"{stem.sdr_db:.1f}", f"{stem.trivial_db:.1f}")
+        stems.add_row(*cells(stem.name, f"{stem.sdr_db:.1f}", f"{stem.trivial_db:.1f}"))
     out.print(stems)
+    say("SDR: how far the true stem stands above what is wrong in ours; higher is better.")
+    say("without: the same if nothing had been separated, a quarter of the mix for each stem.")
     beats = result.beats
     say()
     say(
-        f"Beats      {beats.f_measure:.2f} F-measure, {beats.offset_ms:+.1f} ms median offset, "
-        f"{beats.bpm:.2f} bpm found for {beats.true_bpm:.2f}"
+        f"Beats      {beats.f_measure:.0%} found, {beats.offset_ms:+.1f} ms off in the median; "
+        f"{beats.bpm:.2f} bpm for {beats.true_bpm:.2f}"
     )
-    say(
-        f"Downbeats  {beats.downbeat_f_measure:.2f} F-measure, "
-        f"key {result.key} found for {result.true_key}"
-    )
-    say(
-        f"Null test  {result.null_db:.0f} dB: what is left of the mix when the stems are subtracted"
-    )
+    say(f"Downbeats  {beats.downbeat_f_measure:.0%} found; key {result.key} for {result.true_key}")
+    say(f"Null test  {result.null_db:.0f} dB are left when the stems are taken from the mix")
     say(f"Time       {result.seconds:.0f} s")
-    say()
-    files = table("Open this", "in")
     for project in result.projects:
-        files.add_row(project.path, project.opens_in)
-    out.print(files)
+        say()
+        say(f"Opens in {project.opens_in}")
+        print_path(project.path)

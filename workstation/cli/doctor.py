@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from workstation.cli.options import json_option
-from workstation.cli.terminal import command, console, print_json, table
+from workstation.cli.terminal import cells, command, console, print_json, table
 
 _MARKS = {"ok": ("ok", "green"), "missing": ("missing", "yellow"), "broken": ("broken", "red")}
 
@@ -18,6 +18,8 @@ def doctor(*, as_json: bool) -> None:
 
     Leaves with 1 if something that everything needs is broken.
     """
+    from rich.text import Text
+
     from workstation.studio.doctor import examine
 
     checks = examine()
@@ -27,9 +29,9 @@ def doctor(*, as_json: bool) -> None:
         rows = table("Part", "State", "What was found")
         for check in checks:
             word, colour = _MARKS[check.state]
-            rows.add_row(check.part, f"[{colour}]{word}[/]", check.found)
+            rows.add_row(*cells(check.part, Text(word, style=colour), check.found))
             if check.remedy:
-                rows.add_row("", "", f"[dim]→[/] {check.remedy}")
+                rows.add_row(*cells("", "", f"→ {check.remedy}"))
         console().print(rows)
     if any(check.state == "broken" for check in checks):
         raise SystemExit(1)

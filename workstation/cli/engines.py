@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from workstation.cli.options import json_option
-from workstation.cli.terminal import command, console, print_json, table
+from workstation.cli.terminal import cells, command, console, print_json, table
 
 _models_dir = click.option(
     "--models-dir",
@@ -39,11 +39,13 @@ def engines(models_dir: Path | None, *, as_json: bool) -> None:
     rows = table("Engine", "Stems", "Cost", "Weights", "What it is", right=("Cost",))
     for card in cards:
         rows.add_row(
-            card.name,
-            " ".join(card.stems),
-            f"{card.realtime_factor:g}",
-            card.download or "none needed",
-            card.summary,
+            *cells(
+                card.name,
+                " ".join(card.stems),
+                f"{card.realtime_factor:g}",
+                card.download or "none needed",
+                card.summary,
+            )
         )
     console().print(rows)
 
@@ -68,11 +70,13 @@ def models(models_dir: Path | None, *, as_json: bool) -> None:
     licences = list(dict.fromkeys(row.licence for row in found))
     for row in found:
         rows.add_row(
-            row.name,
-            row.state,
-            row.download,
-            " ".join(row.stems),
-            f"[{licences.index(row.licence) + 1}]",
+            *cells(
+                row.name,
+                row.state,
+                row.download,
+                " ".join(row.stems),
+                f"[{licences.index(row.licence) + 1}]",
+            )
         )
     out = console()
     out.print(rows, markup=False)

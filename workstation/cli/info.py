@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from workstation.cli.options import input_argument, json_option
-from workstation.cli.terminal import command, console, print_json, table
+from workstation.cli.terminal import cells, command, console, print_json, table
 
 
 @click.command(short_help="Show what an audio file or a session holds.")
@@ -30,9 +30,9 @@ def info(input_path: Path, *, as_json: bool) -> None:
     for name, value in facts.items():
         if isinstance(value, dict):
             for index, (key, inner) in enumerate(value.items()):
-                rows.add_row(_words(name) if index == 0 else "", f"{key}  {inner}")
+                rows.add_row(*cells(_words(name) if index == 0 else "", f"{key}  {inner}"))
         elif value is not None:
-            rows.add_row(_words(name), _value(name, value))
+            rows.add_row(*cells(_words(name), _value(name, value)))
     console().print(rows)
 
 

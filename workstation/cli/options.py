@@ -29,19 +29,32 @@ class EngineChoice(msgspec.Struct, frozen=True):
     @property
     def options(self) -> EngineOptions:
         """Options for the engine; what was not typed comes from the settings."""
-        from workstation.config import load_settings
-        from workstation.separate import EngineOptions
+        from workstation.studio.session import engine_options
 
-        settings = load_settings()
-        models_dir = self.models_dir
-        if models_dir is None and settings.models_dir:
-            models_dir = Path(settings.models_dir).expanduser()
-        return EngineOptions(
-            models_dir=models_dir,
+        return engine_options(
+            models_dir=self.models_dir,
             trust=self.trust,
-            offline=self.offline or settings.offline,
+            offline=self.offline,
             device=self.device,
         )
+
+
+def complete_targets(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Offer the export targets, also after a comma."""
+    from workstation.export import TARGETS
+
+    del ctx, parameter
+    done, comma, last = incomplete.rpartition(",")
+    return [done + comma + name for name in TARGETS if name.startswith(last)]
+
+
+def _complete_engines(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    from workstation.separate import EngineOptions, engine_cards
+
+    del parameter
+    models_dir = ctx.params.get("models_dir")
+    cards = engine_cards(EngineOptions(models_dir=models_dir, offline=True))
+    return [name for name in ("auto", *(c.name for c in cards)) if name.startswith(incomplete)]
 
 
 def input_argument(function: F) -> F:
@@ -62,7 +75,7 @@ def session_options(function: F) -> F:
         "--session-dir",
         type=click.Path(path_type=Path, file_okay=False),
         metavar="DIR",
-        help="Keep the session <Title>.remix here.  [default: --out, else the working folder]",
+        help="Keep the session <Title>.remix here.  [default: the working folder]",
     )(function)
     return click.option(
         "--reference",
@@ -78,6 +91,7 @@ def engine_options(function: F) -> F:
             click.option(
                 "--engine",
                 metavar="NAME",
+                shell_complete=_complete_engines,
                 help="Separation engine; see `workstation engines`.  [default: auto]",
             ),
             click.option(
@@ -108,10 +122,9 @@ def open_input(
     job: JobContext,
     *,
     session_dir: Path | None,
-    out: Path | None,
     reference: bool = False,
 ) -> Session:
     """Open what the user named, with the session where the options say."""
     from workstation.studio import open_session
 
-    return open_session(input_path, parent=session_dir or out, copy_source=not reference, job=job)
+    return open_session(input_path, parent=session_dir, copy_source=not reference, job=job)

@@ -14,7 +14,7 @@ from workstation.cli.options import (
     open_input,
     session_options,
 )
-from workstation.cli.terminal import command, job_with_progress, print_json, say
+from workstation.cli.terminal import command, job_with_progress, print_json, print_path, say
 
 
 @click.command(short_help="Split a song into stems that sum to it.")
@@ -62,7 +62,6 @@ def separate(
             input_path,
             job.part(0.0, 0.05, "Opening"),
             session_dir=session_dir,
-            out=out,
             reference=reference,
         )
         names = pick_stems(session.stem_names(choice.engine, choice.options), stems)
@@ -85,4 +84,4 @@ def separate(
     else:
         say(f"Session: {session.path}")
         for path in wanted.values():
-            click.echo(path)
+            print_path(path)

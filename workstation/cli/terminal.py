@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 import signal
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from workstation.model import JobContext, WorkstationError
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
 P = ParamSpec("P")
 
@@ -28,7 +31,31 @@ _PLAIN_EVERY_S = 5.0
 
 def say(words: str = "") -> None:
     """Print words for the user: on standard error, so that data can be piped."""
-    click.echo(words, err=True)
+    width = _width()
+    for line in words.split("\n") if words else [""]:
+        indent = " " * (len(line) - len(line.lstrip()))
+        if "  " in line.strip():
+            # A name and its value: what does not fit goes on below the value.
+            indent = " " * (len(line) - len(line.lstrip().split("  ", 1)[1].lstrip()))
+        click.echo(
+            "\n".join(textwrap.wrap(plain(line), width, subsequent_indent=indent) or [""]),
+            err=True,
+        )
+
+
+def _width() -> int:
+    """Columns that words may take: those of the terminal; without one, any number."""
+    return max(40, shutil.get_terminal_size().columns) if sys.stderr.isatty() else 10_000
+
+
+def plain(text: object) -> str:
+    """Text without control characters, which a tag or a file name could send to the terminal."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in str(text))
+
+
+def print_path(path: object) -> None:
+    """Print a path on standard output: as it is for programs, harmless for people."""
+    click.echo(plain(path) if sys.stdout.isatty() else str(path))
 
 
 def print_json(value: object) -> None:
@@ -40,8 +67,10 @@ def print_json(value: object) -> None:
 
 def print_error(error: WorkstationError) -> None:
     """Print what went wrong, and what to do, as two aligned lines."""
-    click.echo(click.style("Error   ", fg="red", bold=True) + error.problem, err=True)
-    click.echo(click.style("Remedy  ", bold=True) + error.remedy, err=True)
+    for name, words, colour in (("Error", error.problem, "red"), ("Remedy", error.remedy, None)):
+        lines = textwrap.wrap(plain(words), _width() - 8) or [""]
+        head = click.style(f"{name:<8}", fg=colour, bold=True)
+        click.echo(head + f"\n{'':8}".join(lines), err=True)
 
 
 def console(*, err: bool = False) -> Console:
@@ -60,6 +89,13 @@ def table(*headings: str, right: Sequence[str] = ()) -> Table:
     for heading in headings:
         made.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
     return made
+
+
+def cells(*values: object) -> list[Text]:
+    """Values as cells of a table, taken literally: brackets are no markup here."""
+    from rich.text import Text
+
+    return [value if isinstance(value, Text) else Text(plain(value)) for value in values]
 
 
 def command(function: Callable[P, None]) -> Callable[P, None]:
@@ -122,6 +158,7 @@ def _bar() -> Iterator[Callable[[float, str], None]]:
         BarColumn(bar_width=None),
         TaskProgressColumn(),
         TimeRemainingColumn(),
+        TextColumn("left"),
         console=console(err=True),
         transient=True,
         expand=True,
@@ -129,7 +166,7 @@ def _bar() -> Iterator[Callable[[float, str], None]]:
         task = progress.add_task("", total=1.0)
 
         def listen(fraction: float, label: str) -> None:
-            progress.update(task, completed=fraction, description=label)
+            progress.update(task, completed=fraction, description=label[:1].upper() + label[1:])
 
         yield listen
 
@@ -147,4 +184,5 @@ class _PlainProgress:
             return
         self._last = now
         left = (now - self._start) * (1 - fraction) / fraction if fraction > 0 else 0.0
+        label = label[:1].upper() + label[1:]
         say(f"{label or 'Working'}: {fraction:.0%}, about {left:.0f} s left")

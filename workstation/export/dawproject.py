@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workstation.export.markers import markers_of
-from workstation.export.plan import Plan, Written
 from workstation.export.stem_files import StemFiles, write_stems
+from workstation.export.target import Part, Plan, Target, Written
+from workstation.export.text import one_line
 from workstation.model import JobContext
 from workstation.model.names import ascii_name
 
@@ -30,15 +31,13 @@ def write_dawproject(plan: Plan, folder: Path, job: JobContext) -> Written:
     with zipfile.ZipFile(folder / name, "w", zipfile.ZIP_STORED) as archive:
         for entry, content in entries.items():
             archive.writestr(zipfile.ZipInfo(entry), content)
+        count = len(files.names)
         for index, stem in enumerate(files.names):
-            _add(archive, work / stem, job.part(0.8 + 0.2 * index / len(files.names), 1.0))
+            step = job.part(0.8 + 0.2 * index / count, 0.8 + 0.2 * (index + 1) / count)
+            _add(archive, work / stem, step)
+            (work / stem).unlink()
     shutil.rmtree(work)
-    dropped = list(files.notes)
-    if plan.project.key is not None:
-        dropped.append(f"The key ({plan.project.key.name}): DAWproject has no field for it.")
-    if plan.project.cover is not None:
-        dropped.append("The cover picture is beside the project, not in it.")
-    return Written(open_with=name, dropped=tuple(dropped))
+    return Written(open_with=name, notes=files.notes)
 
 
 def _add(archive: zipfile.ZipFile, path: Path, job: JobContext) -> None:
@@ -48,15 +47,11 @@ def _add(archive: zipfile.ZipFile, path: Path, job: JobContext) -> None:
         path.open("rb") as source,
         archive.open(entry, "w", force_zip64=path.stat().st_size > 0x7FFF_FFFF) as target,
     ):
+        size, done = path.stat().st_size, 0
         while block := source.read(_COPY_BYTES):
             job.check()
-            target.write(block)
-
-
-def clean(text: str) -> str:
-    """Text without the control characters that XML cannot hold."""
-    kept = "".join(c if c.isprintable() else " " for c in text)
-    return " ".join(kept.split())
+            done += target.write(block)
+            job.report(done / size)
 
 
 def _number(value: float) -> str:
@@ -68,9 +63,9 @@ def metadata_xml(plan: Plan) -> bytes:
     from lxml import etree
 
     root = etree.Element("MetaData")
-    etree.SubElement(root, "Title").text = clean(plan.project.title)
+    etree.SubElement(root, "Title").text = one_line(plan.project.title)
     if plan.project.artist:
-        etree.SubElement(root, "Artist").text = clean(plan.project.artist)
+        etree.SubElement(root, "Artist").text = one_line(plan.project.artist)
     xml: bytes = etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=True)
     return xml
 
@@ -127,7 +122,7 @@ def _add_structure(root: _Element, plan: Plan, files: StemFiles) -> None:
             contentType="audio",
             loaded="true",
             id=f"track{index}",
-            name=clean(track.name),
+            name=one_line(track.name),
             color=track.colour,
         )
         channel = etree.SubElement(
@@ -179,7 +174,7 @@ def _add_lanes(arrangement: _Element, plan: Plan, files: StemFiles) -> None:
             time="0",
             duration=length,
             playStart="0",
-            name=clean(track.name),
+            name=one_line(track.name),
             color=track.colour,
         )
         inner = etree.SubElement(clip, "Clips", id=f"content{index}")
@@ -206,8 +201,8 @@ def _add_markers(arrangement: _Element, plan: Plan) -> None:
         return
     parent = etree.SubElement(arrangement, "Markers", timeUnit="beats", id="markers")
     for marker in markers:
-        at = max(0.0, plan.timeline.quarter_at(marker.time_s))
-        etree.SubElement(parent, "Marker", time=_number(at), name=clean(marker.name))
+        at = plan.timeline.quarter_at(marker.time_s)
+        etree.SubElement(parent, "Marker", time=_number(at), name=marker.name)
 
 
 def _add_tempos(arrangement: _Element, plan: Plan) -> None:
@@ -237,3 +232,18 @@ def _add_tempos(arrangement: _Element, plan: Plan) -> None:
             numerator=str(meter.numerator),
             denominator=str(meter.denominator),
         )
+
+
+DAWPROJECT = Target(
+    name="dawproject",
+    title="DAWproject",
+    summary="one .dawproject file with the audio inside",
+    opens_in="Bitwig Studio 5.0.9, Studio One 6.5, Cubase 14, n-Track 10.2, and newer",
+    how_to=(
+        "Open the .dawproject file: in Bitwig Studio, Studio One and n-Track with File > Open, in "
+        "Cubase with File > Import > DAWproject. The audio is inside the file."
+    ),
+    carries=frozenset({Part.AUDIO, Part.TEMPO, Part.SECTIONS, Part.BARS, Part.COLOURS}),
+    encodings=("pcm24", "float32"),
+    write=write_dawproject,
+)

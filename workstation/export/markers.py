@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from workstation.export.project import ExportOptions, Project
+from workstation.export.text import one_line
 from workstation.export.timeline import Timeline
 
 
@@ -16,8 +17,8 @@ class Marker(msgspec.Struct, frozen=True):
 
 
 def markers_of(project: Project, timeline: Timeline, options: ExportOptions) -> list[Marker]:
-    """All markers in order of time."""
-    markers = [Marker(section.start_s, section.label) for section in project.sections]
+    """All markers in order of time; a bar that begins with a section has only the section's."""
+    markers = [Marker(max(0.0, s.start_s), one_line(s.label)) for s in project.sections]
     if options.bar_markers:
         taken = {round(marker.time_s, 3) for marker in markers}
         markers += [

@@ -4,67 +4,70 @@ from __future__ import annotations
 
 import textwrap
 
-from workstation.export.plan import Plan, Written
+from workstation.export.target import Part, Plan, Target, where_it_starts
+from workstation.export.text import one_line
 
 _WIDTH = 78
-_STEPS = {
-    "reaper": "Open the .rpp file in REAPER. The stems lie in stems/ beside it.",
-    "dawproject": (
-        "Open the .dawproject file: in Bitwig Studio, Studio One and n-Track with File > Open, in "
-        "Cubase with File > Import > DAWproject. The audio is inside the file."
-    ),
-    "midi": (
-        "Open tempo-map.mid as a new project, do not import it into one: in Logic Pro with "
-        "File > Open. Then drag all stems together to bar 1 of new tracks, and say no if the "
-        "program offers to adapt them to its tempo (in Logic Pro: Smart Tempo off)."
-    ),
-    "stems": (
-        "Drag all files together to the very start of new tracks. They are equally long and "
-        "start together; switch off stretching to the project's tempo."
-    ),
-}
+# The last line, by which an export is known for one before it is replaced.
+SIGNATURE = "Made by workstation. This folder is complete: it can be moved or zipped."
 
 
-def readme_text(plan: Plan, target: str, title: str, written: Written) -> str:
+def readme_text(plan: Plan, target: Target, dropped: tuple[str, ...]) -> str:
     """Write the README of one export."""
-    project, grid = plan.project, plan.project.grid
-    head = project.title if not project.artist else f"{project.artist} - {project.title}"
-    facts = [("For", title), ("Tracks", ", ".join(track.name for track in project.tracks))]
-    if project.engine:
-        facts.append(("Separated by", project.engine))
-    if grid is not None:
-        tempo = f"{grid.bpm:.2f} bpm" + (
-            "" if grid.steady else " on average; the map follows the song"
-        )
-        facts += [("Tempo", tempo), ("Meter", f"{grid.beats_per_bar}/4")]
-    if project.key is not None:
-        facts.append(("Key", project.key.name))
-    if project.loudness_lufs is not None:
-        facts.append(("Loudness", f"{project.loudness_lufs:.1f} LUFS"))
-    facts.append(("Audio", f"{project.sample_rate_hz} Hz, {project.duration_s:.3f} s"))
-    if target != "midi":
-        facts.append(("Encoding", plan.options.encoding))
-    width = max(len(name) for name, _ in facts) + 2
+    project = plan.project
+    names = [one_line(project.artist), one_line(project.title)]
+    head = " - ".join(name for name in names if name) or "Song"
+    facts = _facts(plan, target)
+    width = max(len(name) for name in facts) + 2
     parts = [
         head,
         "=" * min(len(head), _WIDTH),
         "",
-        *(f"{name:<{width}}{value}" for name, value in facts),
+        *(
+            textwrap.fill(f"{name:<{width}}{value}", _WIDTH, subsequent_indent=" " * width)
+            for name, value in facts.items()
+        ),
         "",
-        _wrap(_STEPS[target]),
+        _wrap(target.how_to),
         "",
-        _wrap(plan.timeline.lead_in),
+        _wrap(where_it_starts(plan, target)),
+        "",
     ]
-    if target != "midi":
-        parts += ["", _wrap("All tracks are at unity gain; together they sum to the song.")]
-    if written.dropped:
-        parts += ["", "Not carried by this format:", ""]
+    if Part.AUDIO in target.carries:
+        parts += [_wrap("All tracks are at unity gain; together they sum to the song."), ""]
+    if dropped:
+        parts += ["What this export does not carry, and what to know of it:", ""]
         parts += [
             textwrap.fill(words, _WIDTH, initial_indent="- ", subsequent_indent="  ")
-            for words in written.dropped
+            for words in dropped
         ]
-    parts += ["", _wrap("This folder is complete: it can be moved or zipped.")]
-    return "\n".join(parts) + "\n"
+        parts.append("")
+    return "\n".join([*parts, _wrap(SIGNATURE)]) + "\n"
+
+
+def _facts(plan: Plan, target: Target) -> dict[str, str]:
+    project, grid = plan.project, plan.project.grid
+    facts = {
+        "For": target.opens_in,
+        "Tracks": ", ".join(one_line(track.name) for track in project.tracks),
+    }
+    if project.engine:
+        facts["Stems by"] = one_line(project.engine)
+    if grid is not None and plan.timeline.downbeat_s is not None:
+        steady = "" if grid.steady else " on average; the map follows the song"
+        if Part.TEMPO not in target.carries:
+            steady = "" if grid.steady else " on average"
+        numerator, denominator = plan.timeline.meter
+        facts["Tempo"] = f"{grid.bpm * 4 / denominator:.2f} bpm{steady}"
+        facts["Meter"] = f"{numerator}/{denominator}"
+    if project.key is not None:
+        facts["Key"] = project.key.name
+    if project.loudness_lufs is not None:
+        facts["Loudness"] = f"{project.loudness_lufs:.1f} LUFS, the whole song"
+    facts["Length"] = f"{project.duration_s:.3f} s"
+    if Part.AUDIO in target.carries:
+        facts["Audio"] = f"{plan.options.encoding}, {project.sample_rate_hz} Hz"
+    return facts
 
 
 def _wrap(text: str) -> str:

@@ -6,14 +6,18 @@ import uuid
 from pathlib import Path
 
 from workstation.export.markers import markers_of
-from workstation.export.plan import Plan, Written
-from workstation.export.stem_files import StemFiles, write_stems
+from workstation.export.stem_files import ENCODINGS, StemFiles, write_stems
+from workstation.export.target import Part, Plan, Target, Written
+from workstation.export.text import one_line
 from workstation.export.timeline import MeterPoint
 from workstation.model import JobContext
 from workstation.model.names import ascii_name
 
 _SOURCES = {".wav": "WAVE", ".flac": "FLAC", ".mp3": "MP3"}
 _SQUARE = 1  # A tempo that holds until the next one.
+# Flags of a tempo point: it has a meter, which begins a bar; the bar before may be cut.
+_METER = 1
+_CUTS_BAR = 4
 
 
 def write_reaper(plan: Plan, folder: Path, job: JobContext) -> Written:
@@ -22,10 +26,7 @@ def write_reaper(plan: Plan, folder: Path, job: JobContext) -> Written:
     name = ascii_name(plan.project.title, fallback="Song") + ".rpp"
     text = "\n".join(project_lines(plan, files)) + "\n"
     (folder / name).write_text(text, encoding="utf-8", newline="\n")
-    dropped = list(files.notes)
-    if plan.project.key is not None:
-        dropped.append(f"The key ({plan.project.key.name}): a REAPER project has no field for it.")
-    return Written(open_with=name, dropped=tuple(dropped))
+    return Written(open_with=name, notes=files.notes)
 
 
 def project_lines(plan: Plan, files: StemFiles) -> list[str]:
@@ -33,13 +34,17 @@ def project_lines(plan: Plan, files: StemFiles) -> list[str]:
     project, timeline = plan.project, plan.timeline
     meter = timeline.meters[0]
     lines = [
-        '<REAPER_PROJECT 0.1 "7.0" 0',
+        '<REAPER_PROJECT 0.1 "7.0/linux-x86_64" 0',
         f"  TITLE {quoted(project.title)}",
         f"  AUTHOR {quoted(project.artist)}",
-        "  TIMELOCKMODE 1",
+        "  PANLAW 1",
+        "  PANMODE 3",
+        # Items and tempo points stay where they are in seconds when a tempo is edited.
+        "  TIMELOCKMODE 0",
         "  TEMPOENVLOCKMODE 0",
         f"  SAMPLERATE {project.sample_rate_hz} 1 0",
         f"  TEMPO {timeline.tempos[0].bpm:.10f} {meter.numerator} {meter.denominator}",
+        f"  MASTER_NCH {_master_channels(files)} 2",
         "  MASTER_VOLUME 1 0 -1 -1 1",
         *_tempo_lines(plan),
         *_marker_lines(plan),
@@ -51,7 +56,7 @@ def project_lines(plan: Plan, files: StemFiles) -> list[str]:
 
 def quoted(text: str) -> str:
     """A value as REAPER quotes it: in the first kind of quotation mark it does not contain."""
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    text = one_line(text)
     for mark in ('"', "'", "`"):
         if mark not in text:
             return f"{mark}{text}{mark}"
@@ -60,7 +65,7 @@ def quoted(text: str) -> str:
 
 def _guid(plan: Plan, what: str) -> str:
     """An identifier that is the same at every export of the same song."""
-    seed = f"{plan.project.title}/{plan.project.frames}/{what}"
+    seed = f"{one_line(plan.project.title)}/{plan.project.frames}/{what}"
     return f"{{{str(uuid.uuid5(uuid.NAMESPACE_OID, seed)).upper()}}}"
 
 
@@ -69,8 +74,17 @@ def _colour(colour: str) -> int:
     return 0x1000000 | red | green << 8 | blue << 16
 
 
+def _track_channels(channels: int) -> int:
+    """Channels of a track: an even number, as REAPER has it."""
+    return max(2, channels + channels % 2)
+
+
+def _master_channels(files: StemFiles) -> int:
+    return max(_track_channels(channels) for channels in files.channels)
+
+
 def _tempo_lines(plan: Plan) -> list[str]:
-    """The tempo envelope: points in seconds; bit 0 of the flags says that a meter begins here."""
+    """The tempo envelope: points in seconds, and where a meter begins, that meter and flags."""
     meters = {m.quarter: m for m in plan.timeline.meters}
     points = {t.quarter: (t.time_s, t.bpm) for t in plan.timeline.tempos}
     for quarter, meter in meters.items():
@@ -80,9 +94,10 @@ def _tempo_lines(plan: Plan) -> list[str]:
     lines = []
     for quarter, (time_s, bpm) in sorted(points.items()):
         line = f"    PT {time_s:.12f} {bpm:.10f} {_SQUARE}"
-        lines.append(line + (f" {_signature(meters[quarter])} 0 1" if quarter in meters else ""))
+        lines.append(line + (_signature(meters[quarter]) if quarter in meters else ""))
     return [
         "  <TEMPOENVEX",
+        f"    EGUID {_guid(plan, 'tempo')}",
         "    ACT 1 -1",
         "    VIS 1 0 1",
         "    LANEHEIGHT 0 0",
@@ -93,8 +108,9 @@ def _tempo_lines(plan: Plan) -> list[str]:
     ]
 
 
-def _signature(meter: MeterPoint) -> int:
-    return meter.denominator << 16 | meter.numerator
+def _signature(meter: MeterPoint) -> str:
+    flags = _METER | (_CUTS_BAR if meter.cuts_bar else 0)
+    return f" {meter.denominator << 16 | meter.numerator} 0 {flags}"
 
 
 def _marker_lines(plan: Plan) -> list[str]:
@@ -116,7 +132,7 @@ def _track_lines(plan: Plan, files: StemFiles, index: int) -> list[str]:
         "    BEAT -1",
         "    VOLPAN 1 0 -1 -1 1",
         "    MUTESOLO 0 0 0",
-        f"    NCHAN {max(2, files.channels[index] + files.channels[index] % 2)}",
+        f"    NCHAN {_track_channels(files.channels[index])}",
         f"    TRACKID {_guid(plan, f'track {index}')}",
         "    MAINSEND 1 0",
         "    <ITEM",
@@ -142,3 +158,16 @@ def _track_lines(plan: Plan, files: StemFiles, index: int) -> list[str]:
         "    >",
         "  >",
     ]
+
+
+REAPER = Target(
+    name="reaper",
+    title="REAPER",
+    summary=".rpp and stems",
+    opens_in="REAPER 6 and newer",
+    how_to="Open the .rpp file in REAPER. The stems lie in stems/ beside it.",
+    carries=frozenset({Part.AUDIO, Part.TEMPO, Part.SECTIONS, Part.BARS, Part.COLOURS}),
+    encodings=ENCODINGS,
+    cut_bars=True,
+    write=write_reaper,
+)

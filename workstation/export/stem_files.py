@@ -14,12 +14,16 @@ from workstation.audio import (
     Cue,
     add_wav_chunks,
     open_audio,
+    probe,
     suffix_of,
 )
 from workstation.export.project import ExportOptions, Project, Track
-from workstation.model import JobContext
+from workstation.export.text import one_line
+from workstation.model import InputError, JobContext
 from workstation.model.names import ascii_name
 
+ENCODINGS = ("pcm24", "float32", "flac", "mp3")
+_BYTES_PER_SAMPLE = {"float32": 4, "pcm24": 3, "flac": 3, "mp3": 1}
 _BLOCK_FRAMES = 1 << 18
 # Just below full scale, so that rounding to integers cannot clip.
 _CEILING = 0.99999
@@ -39,6 +43,33 @@ class StemFiles(msgspec.Struct, frozen=True):
     notes: tuple[str, ...]
 
 
+def check_stems(project: Project) -> None:
+    """Make sure that all stems are there and are as long as the song.
+
+    Raises:
+        InputError: There are none, one cannot be read, or it does not fit the song.
+    """
+    if not project.tracks:
+        raise InputError(f"{one_line(project.title)} has no stems.", "Separate the song first.")
+    for track in project.tracks:
+        info = probe(track.path)
+        if (info.frames, info.sample_rate_hz) != (project.frames, project.sample_rate_hz):
+            raise InputError(
+                f"{one_line(str(track.path))} has {info.frames} frames at {info.sample_rate_hz} "
+                f"Hz; the song has {project.frames} at {project.sample_rate_hz} Hz.",
+                "Separate the song again.",
+            )
+
+
+def audio_bytes(project: Project, encoding: str) -> int:
+    """About how many bytes the stems take, and one more time the largest, to be tagged."""
+    sizes = [
+        project.frames * probe(track.path).channels * _BYTES_PER_SAMPLE[encoding]
+        for track in project.tracks
+    ]
+    return sum(sizes) + (max(sizes) if suffix_of(encoding) == ".wav" else 0)
+
+
 def write_stems(
     project: Project, folder: Path, options: ExportOptions, job: JobContext
 ) -> StemFiles:
@@ -48,6 +79,7 @@ def write_stems(
     one common gain, so that they still sum to the mix, and a note says by how much.
 
     Raises:
+        InputError: A stem cannot be read.
         OutputError: The folder cannot be written.
     """
     gain, notes = 1.0, []
@@ -55,10 +87,16 @@ def write_stems(
         gain = _common_gain(project, job.part(0.0, 0.2))
         if gain < 1:
             notes.append(
-                f"All stems are {-20 * math.log10(gain):.1f} dB lower: one goes beyond full "
-                f"scale, which {options.encoding} cannot hold. --encoding float32 keeps the level."
+                f"All stems are {max(0.01, -20 * math.log10(gain)):.2f} dB lower: one goes beyond "
+                f"full scale, which {options.encoding} cannot hold. Together they sum to the song "
+                "at this level; the encoding float32 keeps the song's own."
             )
-    cues = [Cue(round(s.start_s * project.sample_rate_hz), s.label) for s in project.sections]
+    if options.encoding == "mp3":
+        notes.append(
+            "The exact samples: MP3 is lossy, and programs that ignore its LAME tag start it "
+            "some 25 ms late. The other encodings are exact."
+        )
+    cues = _cues(project)
     names, channels = [], []
     count = len(project.tracks)
     for index, track in enumerate(project.tracks):
@@ -66,12 +104,20 @@ def write_stems(
         path = folder / (name + suffix_of(options.encoding))
         step = job.part(0.2 + 0.8 * index / count, 0.2 + 0.8 * (index + 1) / count)
         channels.append(_write_stem(track, path, project, gain, options.encoding, step))
-        if path.suffix == ".wav" and path.stat().st_size < 0xFFF0_0000:
-            add_wav_chunks(
-                path, bext=Bext(description=f"{project.title} - {track.name}"), cues=cues
-            )
+        if path.suffix == ".wav":
+            description = f"{one_line(project.title)} - {one_line(track.name)}"
+            add_wav_chunks(path, bext=Bext(description=description), cues=cues)
         names.append(path.name)
     return StemFiles(tuple(names), tuple(channels), tuple(notes))
+
+
+def _cues(project: Project) -> list[Cue]:
+    """A cue point for every section, inside the file."""
+    last = max(0, project.frames - 1)
+    return [
+        Cue(min(max(0, round(s.start_s * project.sample_rate_hz)), last), one_line(s.label))
+        for s in project.sections
+    ]
 
 
 def _common_gain(project: Project, job: JobContext) -> float:

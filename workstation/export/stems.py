@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from workstation.export.plan import Plan, Written
-from workstation.export.stem_files import write_stems
+from workstation.export.stem_files import ENCODINGS, write_stems
+from workstation.export.target import Part, Plan, Target, Written
 from workstation.model import JobContext
 
 
 def write_stem_folder(plan: Plan, folder: Path, job: JobContext) -> Written:
     """Write the stems as files."""
     files = write_stems(plan.project, folder, plan.options, job)
-    dropped = ["The tempo map and the meter: audio files have none. The target `midi` writes them."]
-    dropped.append("Track colours.")
-    if plan.options.encoding in {"flac", "mp3"} and plan.project.sections:
-        dropped.append("Section markers: only WAV files carry them here.")
-    if plan.options.bar_markers:
-        dropped.append("Bar markers: hosts would slice the files at them.")
-    return Written(open_with=files.names[0], dropped=(*files.notes, *dropped))
+    notes = list(files.notes)
+    if plan.project.sections and not files.names[0].endswith(".wav"):
+        notes.append(f"The markers of the sections: {plan.options.encoding} files carry none.")
+    return Written(open_with=files.names[0], notes=tuple(notes))
+
+
+STEMS = Target(
+    name="stems",
+    title="Stems",
+    summary="audio files with section markers",
+    opens_in="anything",
+    how_to=(
+        "Drag all files together to the very start of new tracks. They are equally long and "
+        "start together; switch off stretching to the project's tempo."
+    ),
+    # Bars as cue points would make FL Studio cut the files to slices.
+    carries=frozenset({Part.AUDIO, Part.SECTIONS}),
+    encodings=ENCODINGS,
+    write=write_stem_folder,
+)

@@ -1,10 +1,7 @@
 """From a beat grid to what DAWs understand: tempos and meters from time 0 on.
 
-One decision for all targets: every stem starts at project time 0, and the first downbeat
-falls on a bar line. The time before the first beat becomes a lead-in of its own tempo that
-is a whole number of beats long, or, where it is shorter than half a beat, a simple fraction
-of one; with the beats of a pick-up it makes a first bar of its own meter and, if it is
-longer than a bar, whole bars after that.
+A beat of the grid is a quarter note; above 300 bpm it is an eighth (or shorter), so that seven
+quick beats make 7/8. How the time before the first beat is filled is in `lead_in`.
 """
 
 from __future__ import annotations
@@ -12,15 +9,19 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
+import statistics
 
 import msgspec
 
+from workstation.export.lead_in import (
+    FASTEST_BPM,
+    SHORTEST_CUT_BAR_S,
+    SHORTEST_S,
+    SLOWEST_BPM,
+    lead_in_quarters,
+)
 from workstation.model import BeatGrid
 
-# A first beat this close to the start counts as lying on it: a lead-in that short would need
-# a tempo that no host accepts.
-_AT_START_S = 0.004
-_SHORTEST_LEAD_QUARTERS = 1 / 16
 _DEFAULT_BPM = 120.0
 
 
@@ -33,12 +34,21 @@ class TempoPoint(msgspec.Struct, frozen=True):
 
 
 class MeterPoint(msgspec.Struct, frozen=True):
-    """From this bar line on, bars are `numerator`/`denominator`."""
+    """From this bar line on, bars are `numerator`/`denominator`.
+
+    `cuts_bar` says that the bar before it may be shorter than its meter.
+    """
 
     time_s: float
     quarter: float
     numerator: int
     denominator: int
+    cuts_bar: bool = False
+
+    @property
+    def bar_quarters(self) -> float:
+        """Length of a bar in quarter notes."""
+        return 4 * self.numerator / self.denominator
 
 
 class Timeline(msgspec.Struct, frozen=True):
@@ -48,24 +58,34 @@ class Timeline(msgspec.Struct, frozen=True):
         tempos: Constant tempos, the first at time 0.
         meters: Meters, the first at time 0.
         bars_s: Start of every bar, the first at time 0.
-        lead_in: In words, where the first downbeat lies.
+        downbeat_s: Time of the first downbeat; None without beats.
+        meter: Numerator and denominator of the song.
+        lead_in: In words, where the first downbeat lies in the project.
     """
 
     tempos: tuple[TempoPoint, ...]
     meters: tuple[MeterPoint, ...]
     bars_s: tuple[float, ...]
+    downbeat_s: float | None
+    meter: tuple[int, int]
     lead_in: str
 
     @classmethod
-    def of(cls, grid: BeatGrid | None, duration_s: float) -> Timeline:
-        """Lay out a song; without a grid it is 120 bpm in 4/4 from the start."""
-        usable = None if grid is None else _from_zero(grid)
-        if usable is None:
+    def of(cls, grid: BeatGrid | None, duration_s: float, *, cut_bars: bool = False) -> Timeline:
+        """Lay out a song; without a grid it is 120 bpm in 4/4 from the start.
+
+        Args:
+            grid: Beats of the song.
+            duration_s: Its length.
+            cut_bars: Whether the format has bars that may be cut.
+        """
+        beats = None if grid is None else _from_zero(grid)
+        if beats is None:
             return _without_beats(duration_s)
-        return _with_beats(usable, duration_s)
+        return _with_beats(_without_gaps(beats), duration_s, cut_bars=cut_bars)
 
     def quarter_at(self, time_s: float) -> float:
-        """Quarter note of the project at a time."""
+        """Quarter note of the project at a time in seconds."""
         point = self.tempos[max(0, bisect.bisect_right(self.tempos, time_s, key=_time) - 1)]
         return point.quarter + (time_s - point.time_s) * point.bpm / 60
 
@@ -84,97 +104,181 @@ def _quarter(point: TempoPoint) -> float:
 
 
 def _from_zero(grid: BeatGrid) -> BeatGrid | None:
-    """Drop beats before the start, and put one that lies almost on it exactly there."""
-    first = bisect.bisect_left(grid.beats_s, -_AT_START_S)
-    beats = list(grid.beats_s[first:])
+    """Drop beats before the start; bars go on counting from a downbeat that is dropped."""
+    first = bisect.bisect_left(grid.beats_s, 0.0)
+    beats = grid.beats_s[first:]
     downbeats = tuple(i - first for i in grid.downbeats if i >= first)
-    if len(beats) < 2 or not downbeats:
+    if not downbeats:
+        downbeats = ((grid.downbeats[-1] - first) % grid.beats_per_bar,)
+    if len(beats) < 2 or downbeats[0] >= len(beats):
         return None
-    if beats[0] < _AT_START_S:
-        beats[0] = 0.0
-    return BeatGrid(tuple(beats), downbeats, grid.beats_per_bar)
+    return BeatGrid(beats, downbeats, grid.beats_per_bar)
+
+
+def _without_gaps(grid: BeatGrid) -> BeatGrid:
+    """Fill gaps that would be slower than any host goes with beats of about the usual length."""
+    usual_s = statistics.median(b - a for a, b in itertools.pairwise(grid.beats_s))
+    beats: list[float] = []
+    places = []
+    for start, end in itertools.pairwise(grid.beats_s):
+        places.append(len(beats))
+        longest = (end - start) * SLOWEST_BPM / 60
+        pieces = 1 if longest <= 1 else max(math.ceil(longest), round((end - start) / usual_s))
+        beats += [start + (end - start) * k / pieces for k in range(pieces)]
+    places.append(len(beats))
+    beats.append(grid.beats_s[-1])
+    return BeatGrid(tuple(beats), tuple(places[i] for i in grid.downbeats), grid.beats_per_bar)
 
 
 def _without_beats(duration_s: float) -> Timeline:
     bar_s = 4 * 60 / _DEFAULT_BPM
-    bars = tuple(k * bar_s for k in range(max(1, math.ceil(duration_s / bar_s))))
     return Timeline(
-        (TempoPoint(0.0, 0.0, _DEFAULT_BPM),),
-        (MeterPoint(0.0, 0.0, 4, 4),),
-        bars,
-        "No beats were found: the project runs at 120 bpm in 4/4 and the bars mean nothing.",
+        tempos=(TempoPoint(0.0, 0.0, _DEFAULT_BPM),),
+        meters=(MeterPoint(0.0, 0.0, 4, 4),),
+        bars_s=tuple(k * bar_s for k in range(max(1, math.ceil(duration_s / bar_s)))),
+        downbeat_s=None,
+        meter=(4, 4),
+        lead_in="No beats were found: the project runs at a constant 120 bpm in 4/4, and its bars "
+        "do not follow the song. All stems start at bar 1.",
     )
 
 
-def _lead_quarters(lead_s: float, beat_s: float) -> float:
-    """Length of the lead-in in quarters, so that its tempo stays near that of the song."""
-    if lead_s == 0:
-        return 0.0
-    beats = lead_s / beat_s
-    if beats >= math.sqrt(0.5):
-        return float(max(1, round(beats)))
-    return max(_SHORTEST_LEAD_QUARTERS, 2.0 ** round(math.log2(beats)))
+class _Lead(msgspec.Struct, frozen=True):
+    """The lead-in as it was decided: `lost_s` is what the first beat was moved by."""
+
+    time_s: float
+    quarters: float
+    lost_s: float
+    cut: bool
 
 
-def _with_beats(grid: BeatGrid, duration_s: float) -> Timeline:
-    lead_s = grid.beats_s[0]
-    lead = _lead_quarters(lead_s, grid.beats_s[1] - lead_s)
-    tempos = [] if lead == 0 else [TempoPoint(0.0, 0.0, 60 * lead / lead_s)]
-    tempos += [TempoPoint(s.time_s, lead + s.beat, s.bpm) for s in grid.tempo_map()]
-    whole, rest = divmod(lead + grid.downbeats[0], grid.beats_per_bar)
-    meters = _meters(grid, lead, rest)
-    bare = Timeline(tuple(tempos), (), (), "")
-    timeline = msgspec.structs.replace(
-        bare,
-        meters=tuple(msgspec.structs.replace(m, time_s=bare.time_at(m.quarter)) for m in meters),
-    )
-    bars_s = _bars(timeline, duration_s)
-    words = _words(grid, timeline, int(whole) + (1 if rest else 0) + 1, rest)
+def _with_beats(grid: BeatGrid, duration_s: float, *, cut_bars: bool) -> Timeline:
+    beat = _beat_quarters(grid)
+    lead = _lead_of(grid, beat, cut_bars=cut_bars)
+    downbeat_s = grid.downbeats_s[0]
+    if lead.lost_s:
+        grid = BeatGrid((0.0, *grid.beats_s[1:]), grid.downbeats, grid.beats_per_bar)
+    tempos = [TempoPoint(s.time_s, lead.quarters + s.beat * beat, s.bpm * beat)
+              for s in grid.tempo_map()]  # fmt: skip
+    if lead.cut:
+        tempos[0] = TempoPoint(0.0, 0.0, tempos[0].bpm)
+    elif lead.quarters:
+        tempos.insert(0, TempoPoint(0.0, 0.0, 60 * lead.quarters / lead.time_s))
+    bare = Timeline(tuple(tempos), (), (), downbeat_s, (grid.beats_per_bar, round(4 / beat)), "")
+    meters = [
+        msgspec.structs.replace(meter, time_s=bare.time_at(meter.quarter))
+        for meter in _only_changes([*_meters_before(grid, beat, lead), *_meters(grid, beat, lead)])
+    ]
+    timeline = msgspec.structs.replace(bare, meters=tuple(meters))
+    bars_s = _bars(timeline, max(duration_s, downbeat_s))
+    words = _words(timeline, bars_s, lead)
     return msgspec.structs.replace(timeline, bars_s=bars_s, lead_in=words)
 
 
-def _meters(grid: BeatGrid, lead: float, rest: float) -> list[MeterPoint]:
-    """The meter of the pick-up, of the song, and wherever a bar is longer or shorter."""
-    meters = []
-    if rest:
-        denominator = 4
-        while rest * denominator / 4 % 1:
-            denominator *= 2
-        meters.append(MeterPoint(0.0, 0.0, round(rest * denominator / 4), denominator))
-    current = 0
-    lengths = [b - a for a, b in itertools.pairwise(grid.downbeats)] + [grid.beats_per_bar]
-    if lead + grid.downbeats[0] - rest > 0:
-        # Whole bars of lead-in are in the song's own meter.
-        meters.append(MeterPoint(0.0, rest, grid.beats_per_bar, 4))
-        current = grid.beats_per_bar
-    for beat, length in zip(grid.downbeats, lengths, strict=True):
-        if length != current:
-            meters.append(MeterPoint(0.0, lead + beat, length, 4))
-            current = length
-    return meters
+def _beat_quarters(grid: BeatGrid) -> float:
+    """Quarter notes in a beat: 1, or a half, a quarter, … if quarters would be too fast."""
+    quarters = 1.0
+    while grid.bpm * quarters > FASTEST_BPM:
+        quarters /= 2
+    return quarters
 
 
-def _bars(timeline: Timeline, duration_s: float) -> tuple[float, ...]:
-    """Start of every bar up to the end of the song."""
-    bars = []
-    end = timeline.quarter_at(duration_s)
-    for index, meter in enumerate(timeline.meters):
-        last = index == len(timeline.meters) - 1
-        until = end if last else timeline.meters[index + 1].quarter
-        length = 4 * meter.numerator / meter.denominator
+def _lead_of(grid: BeatGrid, beat: float, *, cut_bars: bool) -> _Lead:
+    first_s = grid.beats_s[0]
+    # A beat that is not the first of its segment has the same tempo within a microsecond.
+    bpm = beat * grid.tempo_map()[0].bpm
+    if first_s < (SHORTEST_CUT_BAR_S if cut_bars else SHORTEST_S - 1e-12):
+        return _Lead(0.0, 0.0, first_s, cut=False)
+    if cut_bars:
+        return _Lead(first_s, first_s * bpm / 60, 0.0, cut=True)
+    return _Lead(first_s, lead_in_quarters(first_s, bpm), 0.0, cut=False)
+
+
+def _meters_before(grid: BeatGrid, beat: float, lead: _Lead) -> list[MeterPoint]:
+    """Bars before the first downbeat: a fraction of a quarter, a pick-up, whole bars."""
+    downbeat = lead.quarters + grid.downbeats[0] * beat
+    song = (grid.beats_per_bar, round(4 / beat))
+    if lead.cut:
+        return [MeterPoint(0.0, 0.0, *song)]
+    fraction = lead.quarters % 1
+    pick_up = (downbeat - fraction) % (grid.beats_per_bar * beat)
+    points = []
+    if fraction:
+        points.append(MeterPoint(0.0, 0.0, *_signature(fraction)))
+    if pick_up:
+        points.append(MeterPoint(0.0, fraction, *_signature(pick_up)))
+    if fraction + pick_up < downbeat:
+        points.append(MeterPoint(0.0, fraction + pick_up, *song))
+    return points
+
+
+def _signature(quarters: float) -> tuple[int, int]:
+    denominator = 4
+    while quarters * denominator / 4 % 1:
+        denominator *= 2
+    return round(quarters * denominator / 4), denominator
+
+
+def _meters(grid: BeatGrid, beat: float, lead: _Lead) -> list[MeterPoint]:
+    """A meter for every bar from the first downbeat on."""
+    points = []
+    ends = [*grid.downbeats[1:], grid.downbeats[-1] + grid.beats_per_bar]
+    for start, end in zip(grid.downbeats, ends, strict=True):
+        at = start
+        while at < end:
+            # Two bars or more between downbeats are whole bars and a rest, not one long bar.
+            whole = end - at >= 2 * grid.beats_per_bar
+            length = grid.beats_per_bar if whole else end - at
+            first = at == grid.downbeats[0]
+            quarter = lead.quarters + at * beat
+            points.append(MeterPoint(0.0, quarter, length, round(4 / beat), first and lead.cut))
+            at += length
+    return points
+
+
+def _only_changes(points: list[MeterPoint]) -> list[MeterPoint]:
+    kept = points[:1]
+    for point in points[1:]:
+        last = kept[-1]
+        same = (point.numerator, point.denominator) == (last.numerator, last.denominator)
+        if point.cuts_bar or not same:
+            kept.append(point)
+    return kept
+
+
+def _bars(timeline: Timeline, end_s: float) -> tuple[float, ...]:
+    """Start of every bar up to a time."""
+    bars: list[float] = []
+    end = timeline.quarter_at(end_s)
+    bounds = [*(meter.quarter for meter in timeline.meters[1:]), end]
+    for meter, until in zip(timeline.meters, bounds, strict=True):
+        length = meter.bar_quarters
         count = max(1, math.ceil((until - meter.quarter) / length - 1e-9))
         bars += [timeline.time_at(meter.quarter + k * length) for k in range(count)]
     return tuple(bars)
 
 
-def _words(grid: BeatGrid, timeline: Timeline, bar: int, rest: float) -> str:
-    where = f"The first downbeat, {grid.downbeats_s[0]:.3f} s into the song, is bar {bar}"
-    if bar == 1:
-        return f"{where}. All stems start there."
-    words = f"{where}; all stems start at bar 1"
-    if rest:
-        meter = timeline.meters[0]
-        words += f", which is a pick-up of {meter.numerator}/{meter.denominator}"
-    if grid.beats_s[0] > 0:
-        words += f". The lead-in before the first beat runs at {timeline.tempos[0].bpm:.1f} bpm"
-    return words + "."
+def _words(timeline: Timeline, bars_s: tuple[float, ...], lead: _Lead) -> str:
+    assert timeline.downbeat_s is not None
+    bar = 1 + sum(time_s < timeline.downbeat_s - max(1e-6, lead.lost_s) for time_s in bars_s)
+    where = f"The first downbeat, {timeline.downbeat_s:.3f} s into the song, is bar {bar}"
+    parts = [f"{where}; all stems start at bar 1."]
+    first, song = timeline.meters[0], timeline.meter
+    if lead.cut:
+        parts.append("The bar before it is cut short; no tempo was invented for the lead-in.")
+    elif bar > 1 and (first.numerator, first.denominator) != song:
+        parts.append(f"Bar 1 is a pick-up of {first.numerator}/{first.denominator}.")
+    if lead.quarters and not lead.cut:
+        parts.append(f"The lead-in before the first beat runs at {timeline.tempos[0].bpm:.1f} bpm.")
+    if lead.lost_s >= 0.0005:
+        parts.append(
+            f"The first beat, {lead.lost_s * 1000:.1f} ms into the song, is drawn at its very "
+            "start: no program has a bar that short. All other beats are exact."
+        )
+    fastest = max(point.bpm for point in timeline.tempos)
+    if fastest > FASTEST_BPM + 0.5:
+        parts.append(
+            f"Tempos go up to {fastest:.0f} bpm; programs that end at {FASTEST_BPM:.0f} will not "
+            "follow there."
+        )
+    return " ".join(parts)

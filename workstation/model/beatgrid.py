@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
@@ -234,8 +234,3 @@ class BeatGrid(msgspec.Struct, frozen=True):
 def _every(step: int, through: int, count: int) -> tuple[int, ...]:
     """Indices below `count` in steps of `step` that include `through`."""
     return tuple(range(through % step, count, step))
-
-
-def bars_of(grid: BeatGrid) -> Sequence[tuple[float, float]]:
-    """Start and end of every whole bar, in seconds."""
-    return list(itertools.pairwise(grid.downbeats_s))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from workstation.model.beatgrid import BeatGrid
+
+# A number of something that there is.
+Count = Annotated[int, msgspec.Meta(gt=0)]
 
 
 class AudioRef(msgspec.Struct, frozen=True):
@@ -21,9 +26,9 @@ class AudioRef(msgspec.Struct, frozen=True):
 
     path: str
     sha256: str
-    sample_rate_hz: int
-    channels: int
-    frames: int
+    sample_rate_hz: Count
+    channels: Count
+    frames: Count
 
     @property
     def duration_s(self) -> float:

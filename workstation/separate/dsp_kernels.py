@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
-
-import numba
 import numpy as np
 import numpy.typing as npt
 
-_Parameters = ParamSpec("_Parameters")
-_Result = TypeVar("_Result")
+from workstation.separate.compiled import compiled
+
 _FloatArray = npt.NDArray[np.float32]
 
 _FAR_COLUMNS = 30
@@ -93,21 +89,11 @@ def _recurrent(driven: _FloatArray, kernel: _FloatArray, bias: _FloatArray) -> _
     return out
 
 
-def _compiled(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
-    compiled: Callable[_Parameters, _Result]
-    try:
-        compiled = numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:
-        # There is no folder to keep compiled code in: compile anew in every process.
-        compiled = numba.njit(nogil=True)(function)
-    return compiled
-
-
-running_median = _compiled(_running_median)
+running_median = compiled(_running_median)
 """Median over `size` (odd) neighbours along the last axis of an array (rows, length)."""
 
-background = _compiled(_background)
+background = compiled(_background)
 """Write the repeating share of columns `first`, … into `share`; spoils `likeness`."""
 
-recurrent = _compiled(_recurrent)
+recurrent = compiled(_recurrent)
 """Run a gated recurrent unit (Cho et al., 2014) over (columns, 3·size) inputs: (columns, size)."""

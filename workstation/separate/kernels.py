@@ -11,6 +11,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from workstation.separate.compiled import compiled
+
 _FloatArray = npt.NDArray[np.float32]
 
 _COLUMNS = 128
@@ -127,30 +129,24 @@ def _median_of_rows(x: _FloatArray, chosen: npt.NDArray[np.int64], out: _FloatAr
             ) * np.float32(0.5)
 
 
-mirrored = numba.njit(cache=True, inline="always")(_mirrored)
+mirrored = numba.njit(inline="always")(_mirrored)
 
-filter_rows = numba.njit("void(float32[:,::1], int64, float32[:,::1])", cache=True, nogil=True)(
-    _filter_rows
-)
+filter_rows = compiled(_filter_rows, "void(float32[:,::1], int64, float32[:,::1])")
 
 _FILTER = "float32[:,::1](float32[:,::1], int64)"
 
-median_along_rows = numba.njit(_FILTER, cache=True, nogil=True)(_median_along_rows)
+median_along_rows = compiled(_median_along_rows, _FILTER)
 """Median over `size` (odd) rows around every row, for every column of (rows, columns).
 
 The array goes on mirrored beyond its ends, as in `scipy.ndimage.median_filter`."""
 
-median_along_columns = numba.njit(_FILTER, cache=True, nogil=True)(_median_along_columns)
+median_along_columns = compiled(_median_along_columns, _FILTER)
 """The same over `size` columns around every column, for every row."""
 
-soft_mask = numba.njit(
-    "float32[:,::1](float32[:,::1], float32[:,::1], float64, float64, float64)",
-    cache=True,
-    nogil=True,
-)(_soft_mask)
+soft_mask = compiled(
+    _soft_mask, "float32[:,::1](float32[:,::1], float32[:,::1], float64, float64, float64)"
+)
 """wantedᵖ / (wantedᵖ + (margin · other)ᵖ); `silent` where both are zero."""
 
-median_of_rows = numba.njit(
-    "void(float32[:,::1], int64[::1], float32[::1])", cache=True, nogil=True
-)(_median_of_rows)
+median_of_rows = compiled(_median_of_rows, "void(float32[:,::1], int64[::1], float32[::1])")
 """Write the median of the chosen rows of (rows, columns) into an array of (columns,)."""

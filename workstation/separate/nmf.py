@@ -22,6 +22,7 @@ _WINDOW_S = 0.046
 _BASS_HZ = 220.0
 _VOICE_HZ = (180.0, 5000.0)
 _TINY = np.float32(1e-9)
+_TINIEST = np.float32(1e-30)  # Powers of very quiet magnitudes still count beside it.
 
 
 def nmf(
@@ -81,6 +82,7 @@ class Nmf(msgspec.Struct, frozen=True):
             code_licence="MIT",
             realtime_factor=0.06,
             source="Lee & Seung, NIPS 2000; guided by HPSS (Fitzgerald, DAFx 2010)",
+            revision="2",
         )
 
     def separate(self, mix: FloatArray, rate_hz: int, job: JobContext) -> dict[str, FloatArray]:
@@ -96,7 +98,7 @@ class Nmf(msgspec.Struct, frozen=True):
                 nmf(part, self.components[index], iterations=self.iterations, seed=index, job=step)
             )
         weights = [model ** np.float32(self.power) for model in models]
-        total = np.sum(weights, axis=0, dtype=np.float32) + _TINY
+        total = np.sum(weights, axis=0, dtype=np.float32) + _TINIEST
         stems = {}
         for name, weight in zip(_STEMS, weights, strict=True):
             job.check()

@@ -21,7 +21,7 @@ _TINY = 1e-12
 
 
 def similar_windows(
-    unit: FloatArray, first: int, count: int, *, apart: int, most: int
+    unit: FloatArray, first: int, count: int, *, apart: int, most: int, least: float = 0.0
 ) -> list[npt.NDArray[np.int64]]:
     """For some windows, the windows that are most like them.
 
@@ -31,6 +31,7 @@ def similar_windows(
         count: How many are asked for; memory grows with count · windows.
         apart: Similar windows must lie at least so many windows from each other.
         most: How many to find at most.
+        least: How like they must be: more than this cosine, from 0 to 1.
 
     Returns:
         For every window the indices of similar ones, most similar first, itself among them.
@@ -40,7 +41,7 @@ def similar_windows(
     likeness = unit[first : first + count] @ unit.T
     likeness[np.arange(len(likeness)), np.arange(first, first + len(likeness))] = 2.0
     peaks = maximum_filter1d(likeness, 2 * apart + 1, axis=1) == likeness
-    peaks &= likeness > 0  # Silence is like nothing.
+    peaks &= likeness > least  # Silence is like nothing.
     found = []
     for row, is_peak in zip(likeness, peaks, strict=True):
         places = np.flatnonzero(is_peak)
@@ -51,7 +52,12 @@ def similar_windows(
 
 
 def repet_sim_mask(
-    magnitude: FloatArray, *, apart: int, most: int = 100, job: JobContext | None = None
+    magnitude: FloatArray,
+    *,
+    apart: int,
+    most: int = 100,
+    least: float = 0.0,
+    job: JobContext | None = None,
 ) -> FloatArray:
     """Mask of the repeating background.
 
@@ -62,6 +68,7 @@ def repet_sim_mask(
         magnitude: float32, shape (channels, windows, bins), not negative.
         apart: Least distance of two similar windows, in windows.
         most: How many similar windows to use at most.
+        least: How like they must be: more than this cosine, from 0 to 1.
         job: Progress out, cancellation in.
 
     Returns:
@@ -77,10 +84,9 @@ def repet_sim_mask(
     mask = np.empty_like(magnitude)
     usual = np.empty(bins, np.float32)
     for first in range(0, windows, _BLOCK_ROWS):
-        for row, like in enumerate(
-            similar_windows(unit, first, min(_BLOCK_ROWS, windows - first), apart=apart, most=most),
-            start=first,
-        ):
+        count = min(_BLOCK_ROWS, windows - first)
+        found = similar_windows(unit, first, count, apart=apart, most=most, least=least)
+        for row, like in enumerate(found, start=first):
             job.check()
             for channel in range(channels):
                 median_of_rows(magnitude[channel], like, usual)
@@ -97,11 +103,13 @@ class RepetSim(msgspec.Struct, frozen=True):
     Attributes:
         apart_s: Least distance of two similar windows in seconds.
         most: How many similar windows to use at most.
+        least: How like they must be: more than this cosine, from 0 to 1.
         high_pass_hz: Below this everything is background: no voice sings there.
     """
 
     apart_s: float = 1.0
     most: int = 100
+    least: float = 0.0
     high_pass_hz: float = 100.0
     chunk_s: float = 120.0
     overlap_s: float = 4.0
@@ -116,6 +124,7 @@ class RepetSim(msgspec.Struct, frozen=True):
             code_licence="MIT",
             realtime_factor=0.04,
             source="Rafii & Pardo, ISMIR 2012",
+            revision="2",
         )
 
     def separate(self, mix: FloatArray, rate_hz: int, job: JobContext) -> dict[str, FloatArray]:
@@ -127,9 +136,10 @@ class RepetSim(msgspec.Struct, frozen=True):
             np.abs(spectrum),
             apart=max(1, round(self.apart_s * rate_hz / hop)),
             most=self.most,
+            least=self.least,
             job=job.part(0.0, 0.9),
         )
-        mask[:, :, 1 : 1 + int(self.high_pass_hz * size / rate_hz)] = 1.0
+        mask[:, :, : 1 + int(self.high_pass_hz * size / rate_hz)] = 1.0
         job.check()
         background = istft(spectrum, size, hop, mix.shape[1], mask)
         return {"background": background, "foreground": mix - background}

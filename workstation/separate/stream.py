@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import zipfile
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def separate_file(
     """
     names = engine.card.stems
     paths = {name: folder / f"{name}.wav" for name in names}
-    with open_audio(source) as reader, ExitStack() as stack:
+    with open_audio(source, job=job) as reader, ExitStack() as stack:
         if reader.frames is None:
             raise InputError(f"The length of {source} is not known.", "Convert it to WAV or FLAC.")
         with writing(folder):
@@ -103,24 +104,31 @@ class _State:
 
     def __init__(self, folder: Path, key: str, plan: ChunkPlan) -> None:
         self.folder = folder
+        self._plan = plan
         self._head = {"key": key, "plan": msgspec.to_builtins(plan)}
 
-    def load(self) -> tuple[int, FloatArray | None]:
+    def load(self, shape: tuple[int, int]) -> tuple[int, FloatArray | None]:
         """Number of chunks done, and the tail of shape (stems, channels, overlap)."""
         try:
             state = json.loads((self.folder / STATE_FILE).read_text())
             if {k: state[k] for k in self._head} != self._head:
                 return 0, None
             done = int(state["done"])
-            tail = np.load(self.folder / f"tail-{done}.npy", allow_pickle=False)
-        except (OSError, ValueError, KeyError, TypeError):
+            tail: FloatArray = np.load(self.folder / f"tail-{done}.npy", allow_pickle=False)
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
             # Nothing (whole) is there from an earlier run: begin at the beginning.
+            return 0, None
+        overlap = self._plan.overlap if done < self._plan.count else 0
+        if not 0 < done <= self._plan.count or tail.shape != (*shape, overlap):
             return 0, None
         return done, tail
 
     def save(self, done: int, tail: FloatArray) -> None:
         """Record that `done` chunks are on disk."""
-        np.save(self.folder / f"tail-{done}.npy", tail)
+        with (self.folder / f"tail-{done}.npy").open("wb") as tail_file:
+            np.save(tail_file, tail)
+            tail_file.flush()
+            os.fsync(tail_file.fileno())
         partial = self.folder / (STATE_FILE + ".partial")
         with partial.open("w") as file:
             json.dump({**self._head, "done": done}, file)
@@ -138,7 +146,9 @@ def _run(
     state: _State,
     job: JobContext,
 ) -> None:
-    done, tail = state.load()
+    done, tail = state.load((len(files), reader.channels))
+    if any(file.fresh for file in files.values()):
+        done, tail = 0, None  # What an earlier run made is gone.
     if done < plan.count:
         _skip(reader, done * plan.hop, job)
     kept = np.zeros((reader.channels, 0), np.float32)
@@ -165,6 +175,15 @@ def _run(
                 file.sync()
             state.save(index + 1, tail)
         step.report(1.0)
+
+
+def is_finished(folder: Path, key: str) -> bool:
+    """Whether a folder holds all stems of a key, with the record of that still in it."""
+    try:
+        state = json.loads((folder / STATE_FILE).read_text())
+        return bool(state["key"] == key and state["done"] == state["plan"]["count"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def forget_progress(folder: Path) -> None:

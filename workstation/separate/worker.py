@@ -23,6 +23,7 @@ from typing import IO, Any
 
 import msgspec
 
+from workstation.audio import writing
 from workstation.config import cache_dir
 from workstation.model import EngineError, JobContext, WorkstationError, errors
 from workstation.separate.engines import engine
@@ -70,10 +71,13 @@ def separate_in_worker(order: Order, job: JobContext) -> dict[str, Path]:
         CancelledError: The job was cancelled; the worker is gone within a second.
     """
     log = log_file()
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
+    with writing(log):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        output = log.open("wb")
+    with output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "workstation.separate.worker"],
+            # -P: a folder of songs is no place to import modules from.
+            [sys.executable, "-P", "-m", "workstation.separate.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=output,
@@ -113,9 +117,13 @@ def _converse(
 
 
 def _listen(stdout: IO[bytes], events: queue.SimpleQueue[dict[str, Any] | None]) -> None:
-    for line in stdout:
-        events.put(json.loads(line))
-    events.put(None)
+    try:
+        for line in stdout:
+            events.put(json.loads(line))
+    except ValueError:
+        pass  # Half a line: the worker died while it wrote, as the next event says.
+    finally:
+        events.put(None)
 
 
 def _death(process: subprocess.Popen[bytes], log: Path) -> EngineError:

@@ -95,14 +95,14 @@ class SessionFolder:
         finally:
             lock.__exit__(None, None, None)
 
-    def audio_path(self, ref: AudioRef) -> Path:
-        """Where a piece of audio lies; one that was copied must lie inside the folder.
+    def audio_path(self, ref: AudioRef, *, may_be_outside: bool = False) -> Path:
+        """Where a piece of audio lies: inside the folder, unless it is a referenced source.
 
         Raises:
-            InputError: It is gone, has another size than it should, or points outside.
+            InputError: It is gone, or points outside although it may not.
         """
         path = Path(ref.path)
-        if not path.is_absolute():
+        if not (may_be_outside and path.is_absolute()):
             path = (self.path / path).resolve()
             if not path.is_relative_to(self.path.resolve()):
                 raise InputError(
@@ -162,4 +162,7 @@ def _unfinished(path: Path) -> bool:
     if not path.is_dir():
         return not path.exists()
     ours = {".lock", ".work", "stems"}
-    return all(p.name in ours or p.stem in {"source", "cover"} for p in path.iterdir())
+    return all(
+        p.name in ours or p.name.startswith(("source.", "cover.")) or p.suffix == ".partial"
+        for p in path.iterdir()
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +30,9 @@ class SessionLock:
         try:
             _lock(descriptor)
         except OSError as error:
+            if error.errno not in {errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}:
+                os.close(descriptor)
+                raise  # This disk knows no locks.
             owner = os.read(descriptor, 20).decode("ascii", "replace").strip()
             os.close(descriptor)
             raise LockedError(

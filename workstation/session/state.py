@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from workstation.model import InputError, Song, Stem
+from workstation.model.names import file_name
 
 SCHEMA_VERSION = 1
 
@@ -57,7 +58,7 @@ def decode_state(text: bytes, path: Path) -> SessionState:
     try:
         values = json.loads(text)
         version = values["schema_version"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(path, error) from error
     if not isinstance(version, int) or version < 1:
         raise _damaged(path, ValueError(f"schema_version is {version!r}"))
@@ -69,9 +70,24 @@ def decode_state(text: bytes, path: Path) -> SessionState:
     for step in range(version, SCHEMA_VERSION):
         values = UPGRADES[step](values)
     try:
-        return msgspec.convert(values, SessionState)
+        state = msgspec.convert(values, SessionState)
+        encode_state(state)  # Text that cannot be written again could not be printed either.
     except (msgspec.ValidationError, ValueError) as error:
         raise _damaged(path, error) from error
+    _check_names(state, path)
+    return state
+
+
+def _check_names(state: SessionState, path: Path) -> None:
+    """Refuse names that lead out of the folder: a session may come from a stranger."""
+    names = [stem.name for stem in state.stems] + [stem.engine for stem in state.stems]
+    if state.song.cover is not None:
+        names.append(state.song.cover)
+        if not state.song.cover.startswith("cover."):
+            raise _damaged(path, ValueError(f"cover is {state.song.cover!r}"))
+    for name in names:
+        if file_name(name, fallback="") != name or not name:
+            raise _damaged(path, ValueError(f"{name!r} is no name for a file"))
 
 
 def _damaged(path: Path, error: Exception) -> InputError:

@@ -11,7 +11,7 @@ from workstation.audio import file_sha256, open_audio, probe, read_tags
 from workstation.model import Analysis, BeatGrid, JobContext, UsageError
 from workstation.model.names import file_name
 from workstation.session import find_session
-from workstation.studio.opening import open_session
+from workstation.studio.opening import open_session, title_of
 from workstation.studio.session import Session
 
 
@@ -66,6 +66,9 @@ class GridEdits(msgspec.Struct, frozen=True):
             grid = grid.doubled()
         if self.downbeat_s is not None or self.meter is not None:
             anchor = grid.downbeats_s[0] if self.downbeat_s is None else self.downbeat_s
+            beat_s = 60 / grid.bpm
+            if not grid.beats_s[0] - beat_s <= anchor <= grid.beats_s[-1] + beat_s:
+                raise ValueError(f"there is no beat near {anchor:g} s")
             grid = grid.with_downbeat(anchor, beats_per_bar=self.meter)
         if self.bpm is not None:
             grid = grid.with_tempo(self.bpm)
@@ -109,8 +112,8 @@ def analyze_input(
 
 def _existing(path: Path, parent: Path, job: JobContext) -> Session | None:
     """The session of an audio file, if one was made in this folder."""
-    probe(path)
-    title = read_tags(path).title or path.stem
+    probe(path, job=job)
+    title = title_of(path, read_tags(path))
     _folder, there = find_session(
         parent, file_name(title, fallback="song"), file_sha256(path, job.part(0.0, 0.1))
     )

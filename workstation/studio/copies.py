@@ -55,7 +55,8 @@ def copy_stems(stems: dict[str, Path], folder: Path, job: JobContext) -> dict[st
     """
     work = folder / _WORK
     with writing(folder):
-        work.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
         try:
             for index, (name, path) in enumerate(stems.items()):
                 job.check()
@@ -66,5 +67,5 @@ def copy_stems(stems: dict[str, Path], folder: Path, job: JobContext) -> dict[st
             raise
         for name in stems:
             (work / f"{name}.wav").replace(folder / f"{name}.wav")
-        work.rmdir()
+        shutil.rmtree(work)
     return {name: folder / f"{name}.wav" for name in stems}

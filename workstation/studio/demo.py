@@ -13,10 +13,10 @@ import msgspec
 import numpy as np
 
 from workstation.audio import write_audio, writing
-from workstation.export import find_target
-from workstation.model import Analysis, ExistsError, JobContext
+from workstation.export import ExportOptions, check_export, find_target
+from workstation.model import Analysis, JobContext
 from workstation.separate import FloatArray
-from workstation.studio.demo_song import DemoSong, compose
+from workstation.studio.demo_song import TITLE, DemoSong, compose
 from workstation.studio.exporting import export_to
 from workstation.studio.opening import open_session
 from workstation.studio.session import Session
@@ -73,7 +73,7 @@ def run_demo(out: Path, *, overwrite: bool, job: JobContext) -> DemoResult:
         OutputError: `out` cannot be written.
     """
     started = time.monotonic()
-    _clear(out, overwrite=overwrite)
+    _clear(out, TITLE, overwrite=overwrite)
     job.report(0.0, "Making the song")
     truth = compose()
     job.check()
@@ -114,20 +114,12 @@ def run_demo(out: Path, *, overwrite: bool, job: JobContext) -> DemoResult:
     )
 
 
-def _clear(out: Path, *, overwrite: bool) -> None:
-    ours = [out / target for target in TARGETS if (out / target).exists()]
-    sessions = list(out.glob("*.remix"))
-    if not ours and not sessions:
-        return
-    if ours and not overwrite:
-        raise ExistsError(
-            f"{ours[0]} is there already.",
-            "Replace the earlier demo with --overwrite, or name a folder with --out.",
-        )
+def _clear(out: Path, title: str, *, overwrite: bool) -> None:
+    """Make room for a new demo, and touch nothing that is not one."""
+    for target in TARGETS:
+        check_export(target, out, ExportOptions(overwrite=overwrite))
     if overwrite:
-        with writing(out):
-            for session in sessions:
-                shutil.rmtree(session)
+        shutil.rmtree(out / f"{title}.remix", ignore_errors=True)
 
 
 def sdr_db(reference: FloatArray, estimate: FloatArray) -> float:

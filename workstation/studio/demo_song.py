@@ -30,6 +30,7 @@ from workstation.studio.demo_instruments import (
 
 FloatArray = npt.NDArray[np.float32]
 
+TITLE = "Terminal Velocity"
 BPM = 116.0
 BEATS_PER_BAR = 4
 _BEAT_S = 60.0 / BPM
@@ -122,7 +123,7 @@ def compose() -> DemoSong:
     for stem in stems.values():
         mix += stem
     return DemoSong(
-        title="Terminal Velocity",
+        title=TITLE,
         artist="The Demo",
         sample_rate_hz=RATE_HZ,
         stems=stems,

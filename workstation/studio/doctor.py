@@ -14,7 +14,7 @@ import msgspec
 
 from workstation.config import cache_dir, load_settings, shipped_folder
 from workstation.model import WorkstationError
-from workstation.separate import EngineOptions
+from workstation.studio.session import engine_options
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -83,7 +83,7 @@ def _weights() -> Check:
     from workstation.separate.engines import DEFAULT_NETWORK
     from workstation.separate.weights import find_weights, network_reachable
 
-    options = _options()
+    options = engine_options()
     if find_weights(DEFAULT_NETWORK, options).available:
         return Check("Weights", "ok", f"{DEFAULT_NETWORK} is on this machine")
     if not options.offline and network_reachable():
@@ -99,12 +99,6 @@ def _weights() -> Check:
         f"{DEFAULT_NETWORK} is not here, no network",
         "copy weights into a folder and name it with --models-dir",
     )
-
-
-def _options() -> EngineOptions:
-    settings = load_settings()
-    models = Path(settings.models_dir).expanduser() if settings.models_dir else None
-    return EngineOptions(models_dir=models, offline=settings.offline)
 
 
 def _settings() -> Check:

@@ -52,7 +52,7 @@ def _describe_session(session: Session) -> dict[str, Any]:
         "duration_s": song.source.duration_s,
         "cover": song.cover,
         "engine": session.engine,
-        "stems": {name: str(path) for name, path in session.stems.items()} or None,
+        "stems": session.stem_states() or None,
         "bpm": found.bpm if found else None,
         "meter": f"{found.grid.beats_per_bar}/4" if found and found.grid else None,
         "key": found.key.name if found and found.key else None,

@@ -37,7 +37,7 @@ IMPORTED = "imported"
 _BLOCK_FRAMES = 1 << 18
 _MIX_NAMES = {"mix", "mixture", "master", "full", "original", "song"}
 # Stems of one song end together; a folder of songs does not.
-_MOST_DIFFERENCE_S = 10.0
+_MOST_DIFFERENCE_S = 10.0  # Or half the length, if that is less.
 
 
 def open_session(
@@ -76,14 +76,16 @@ def open_session(
 
 
 def _open_song(path: Path, parent: Path, job: JobContext, *, copy_source: bool) -> Session:
-    info = probe(path)
+    info = probe(path, job=job)
     tags = read_tags(path)
-    title = tags.title or _plain_stem(path)
+    title = title_of(path, tags)
     sha256 = file_sha256(path, job.part(0.0, 0.3, "Reading the song"))
     folder, there = find_session(parent, file_name(title, fallback="song"), sha256)
     if there:
         return Session(folder, folder.load())
     with folder.locked():
+        if is_session(folder.path):  # Another process was faster.
+            return Session(folder, folder.load())
         if copy_source:
             stored = _copy(path, folder.path / f"source{_suffix(path)}", job.part(0.3, 0.6))
         else:
@@ -96,6 +98,11 @@ def _open_song(path: Path, parent: Path, job: JobContext, *, copy_source: bool) 
             state = _import(folder, state, inputs, job.part(0.6, 1.0, "Taking the stems"))
         folder.save(state)
     return Session(folder, state)
+
+
+def title_of(path: Path, tags: Tags) -> str:
+    """Title of a song: that of its tags, else the name of its file."""
+    return tags.title or _plain_stem(path)
 
 
 def _plain_stem(path: Path) -> str:
@@ -149,7 +156,12 @@ def _open_stem_folder(path: Path, parent: Path, job: JobContext) -> Session:
             f"The folder {path} holds no stems.",
             "Give a folder of audio files of equal length, one per stem, or one audio file.",
         )
-    infos = {file: probe(file) for file in files}
+    if len(mixes) > 1:
+        raise InputError(
+            f"The folder {path} holds {len(mixes)} mixes: {', '.join(f.name for f in mixes)}.",
+            "Keep one of them beside the stems.",
+        )
+    infos = {file: probe(file, job=job) for file in files}
     _check_belong_together(path, infos)
     sha256 = _folder_sha256(files, job.part(0.0, 0.3, "Reading the stems"))
     tags = read_tags(files[0])
@@ -158,6 +170,8 @@ def _open_stem_folder(path: Path, parent: Path, job: JobContext) -> Session:
     if there:
         return Session(folder, folder.load())
     with folder.locked():
+        if is_session(folder.path):  # Another process was faster.
+            return Session(folder, folder.load())
         frames = max(info.frames for info in infos.values())
         to = folder.path / "source.wav"
         channels = max(info.channels for info in infos.values())
@@ -188,7 +202,7 @@ def _audio_files(path: Path) -> list[Path]:
 
 def _stem_name(path: Path) -> str:
     """Name of a stem from its file: `03 - Vocals.wav` is `vocals`."""
-    name = re.sub(r"^\d{1,3}[\s._-]+", "", _plain_stem(path))
+    name = re.sub(r"^\d{1,2}[\s._-]+", "", _plain_stem(path))
     return _usual(file_name(name, fallback="stem", max_bytes=60))
 
 
@@ -212,11 +226,12 @@ def _check_belong_together(path: Path, infos: dict[Path, AudioInfo]) -> None:
             "Export all stems with one layout (mono ones may be among them).",
         )
     lengths = [info.duration_s for info in infos.values()]
-    if max(lengths) - min(lengths) > _MOST_DIFFERENCE_S:
+    difference_s = max(lengths) - min(lengths)
+    if difference_s > min(_MOST_DIFFERENCE_S, 0.5 * max(lengths)):
         raise InputError(
-            f"The files in {path} differ in length by {max(lengths) - min(lengths):.0f} s, "
+            f"The files in {path} differ in length by {difference_s:.0f} s, "
             "so they are not stems of one song.",
-            "Give one song at a time; templates/scripts/stems_of_a_folder.py separates many.",
+            "Give one song at a time; `workstation doctor` names scripts that separate many.",
         )
 
 

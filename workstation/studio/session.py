@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from workstation.audio import file_sha256, open_audio, probe, read_audio, writing
 from workstation.config import load_settings
@@ -17,6 +16,7 @@ from workstation.model import (
     AudioRef,
     BeatGrid,
     ExportReport,
+    InputError,
     JobContext,
     Song,
     Stem,
@@ -70,10 +70,16 @@ class Session:
             for stem in self._state.stems_of(self._state.engine)
         }
 
+    def stem_states(self) -> dict[str, str]:
+        """The stems in use with their paths, or `missing` where the file is gone."""
+        stems = self._state.stems_of(self._state.engine)
+        paths = {stem.name: self.path / stem.audio.path for stem in stems}
+        return {name: str(p) if p.is_file() else "missing" for name, p in paths.items()}
+
     @property
     def source_path(self) -> Path:
         """The song's own audio file."""
-        return self._folder.audio_path(self.song.source)
+        return self._folder.audio_path(self.song.source, may_be_outside=True)
 
     @property
     def cover_path(self) -> Path | None:
@@ -102,15 +108,19 @@ class Session:
         Raises:
             UsageError: A name is not that of a stem, or none was given.
         """
-        arrays = [self.stem(name) for name in names]
-        if not arrays:
+        total: FloatArray | None = None
+        for name in names:
+            stem = self.stem(name)
+            if total is None:
+                total = stem
+            elif stem.shape[0] > total.shape[0]:
+                total = stem + total  # A mono stem sounds on every channel.
+            else:
+                total += stem
+        if total is None:
             raise UsageError(
                 "No stem was named for the mix.", f"Name some of: {', '.join(self.stems)}."
             )
-        channels = max(array.shape[0] for array in arrays)
-        total: FloatArray = np.zeros((channels, arrays[0].shape[1]), np.float32)
-        for array in arrays:
-            total += array  # A mono stem sounds on every channel.
         return total
 
     # -- the steps --------------------------------------------------------------------
@@ -143,7 +153,7 @@ class Session:
         choice = self._choose(engine, options)
         if choice is None:
             return self.stems
-        options = options or _default_options()
+        options = options or engine_options()
         if say is not None and choice.why:
             say(choice.why)
         key = f"{self.song.source.sha256}:{choice.card.name}:{choice.card.revision}"
@@ -156,6 +166,11 @@ class Session:
                 self._save(msgspec.structs.replace(self._state, engine=choice.card.name))
         return self.stems
 
+    def has_stems(self, engine: str | None) -> bool:
+        """Whether `separate` with this engine probably finds its stems there."""
+        name = self._state.engine if engine in {None, "auto"} else engine
+        return name in self._state.stem_keys and self._is_present(str(name))
+
     def stem_names(self, engine: str | None, options: EngineOptions | None = None) -> list[str]:
         """Names of the stems that `separate` with these arguments gives, without the work."""
         choice = self._choose(engine, options)
@@ -163,15 +178,21 @@ class Session:
 
     def _choose(self, engine: str | None, options: EngineOptions | None) -> Choice | None:
         """The engine that would work; None if the stems in use are what is asked for."""
-        if engine is None and self._state.engine is not None:
+        in_use = self._state.engine
+        if in_use is not None and (
+            (engine is None and self._is_present(in_use))
+            or (engine in {None, "auto"} and in_use == "imported")
+        ):
             return None
-        if engine in {None, "auto"} and self._state.engine == "imported":
-            return None
-        return choose_engine(engine or load_settings().engine, options or _default_options())
+        name = engine or in_use or load_settings().engine
+        return choose_engine(name, options or engine_options())
 
     def _has_stems(self, engine: str, key: str) -> bool:
         if self._state.stem_keys.get(engine) != key:
             return False
+        return self._is_present(engine)
+
+    def _is_present(self, engine: str) -> bool:
         return all((self.path / stem.audio.path).is_file() for stem in self._state.stems_of(engine))
 
     def _make_stems(
@@ -182,13 +203,21 @@ class Session:
         key: str,
         job: JobContext,
     ) -> None:
-        from workstation.separate.stream import forget_progress
+        from workstation.separate.stream import forget_progress, is_finished
         from workstation.separate.worker import Order, separate_in_worker
 
-        source = self.song.source
-        with writing(self.path):
-            _need_space(self.path, 4 * len(names) * source.channels * source.frames)
         work = self._folder.work / engine
+        final = self._folder.stem_folder(engine)
+        if is_finished(final, key):
+            # All was done but recording it: an earlier run ended there.
+            self._record_stems({name: final / f"{name}.wav" for name in names}, engine, key, job)
+            forget_progress(final)
+            return
+        source = self.song.source
+        self._check_source(job)
+        with writing(self.path):
+            size = 4 * len(names) * source.channels * source.frames
+            _need_space(self.path, size - _size_on_disk(work))
         order = Order(
             source=self.source_path.resolve(),
             engine=engine,
@@ -196,15 +225,34 @@ class Session:
             folder=work.resolve(),
             key=key,
         )
-        made = separate_in_worker(order, job.part(0.0, 0.95, f"Separating with {engine}"))
-        final = self._folder.stem_folder(engine)
-        stems = []
-        for index, name in enumerate(names):
-            step = job.part(0.95 + 0.05 * index / len(names), 1.0, "Checking the stems")
-            path = (final / made[name].name).relative_to(self.path).as_posix()
-            stems.append(Stem(name, audio_ref(made[name], path, step), engine))
+        separate_in_worker(order, job.part(0.0, 0.95, f"Separating with {engine}"))
         self._folder.publish(work, final)
+        made = {name: final / f"{name}.wav" for name in names}
+        self._record_stems(made, engine, key, job.part(0.95, 1.0, "Checking the stems"))
         forget_progress(final)
+        job.report(1.0)
+
+    def _check_source(self, job: JobContext) -> None:
+        """Notice a referenced song that is another one by now.
+
+        Raises:
+            InputError: It has changed.
+        """
+        if not Path(self.song.source.path).is_absolute():
+            return
+        if file_sha256(self.source_path, job.part(0.0, 0.02)) != self.song.source.sha256:
+            raise InputError(
+                f"{self.source_path} has changed since this session was made.",
+                "Open it anew, for a session of its own.",
+            )
+
+    def _record_stems(self, made: dict[str, Path], engine: str, key: str, job: JobContext) -> None:
+        """Write finished stems into the state of the session."""
+        stems = []
+        for index, (name, path) in enumerate(made.items()):
+            step = job.part(index / len(made), (index + 1) / len(made))
+            stored_as = path.relative_to(self.path).as_posix()
+            stems.append(Stem(name, audio_ref(path, stored_as, step), engine))
         self._save(
             msgspec.structs.replace(
                 self._state,
@@ -213,7 +261,6 @@ class Session:
                 engine=engine,
             )
         )
-        job.report(1.0)
 
     def analyze(self, *, again: bool = False, job: JobContext | None = None) -> Analysis:
         """Find beats, tempo, meter, key, sections and loudness, or take what is there.
@@ -229,7 +276,7 @@ class Session:
         from workstation.analyze import analyze
 
         drums_path = self.stems.get("drums")
-        with open_audio(self.source_path) as source:
+        with open_audio(self.source_path, job=job) as source:
             if drums_path is None:
                 found = analyze(source, job=job or JobContext())
             else:
@@ -249,7 +296,7 @@ class Session:
             UsageError: The edit makes no grid that holds.
         """
         try:
-            grid = edit(None if self.analysis is None else self.analysis.grid)
+            grid = edit(self.analyze().grid)
         except ValueError as error:
             raise UsageError(
                 f"That edit does not make a beat grid: {error}.", "Try another value."
@@ -259,9 +306,10 @@ class Session:
 
     def set_grid(self, grid: BeatGrid) -> None:
         """Replace the beat grid, for example by one made from taps."""
+        self.analyze()
         with self._editing():
-            analysis = self.analysis or Analysis(None, None, (), None)
-            self._save_analysis(msgspec.structs.replace(analysis, grid=grid))
+            assert self.analysis is not None
+            self._save_analysis(msgspec.structs.replace(self.analysis, grid=grid))
 
     def export(
         self,
@@ -296,8 +344,7 @@ class Session:
         find_target(target)
         options = ExportOptions(encoding=encoding, bar_markers=bar_markers, overwrite=overwrite)
         job = job or JobContext()
-        if not self.stems:
-            self.separate(job=job.part(0.0, 0.7))
+        self.separate(job=job.part(0.0, 0.7))
         if self.analysis is None:
             self.analyze(job=job.part(0.7, 0.8, "Analysing"))
         folder = self._folder.exports if out is None else Path(out)
@@ -329,11 +376,26 @@ def audio_ref(path: Path, stored_as: str, job: JobContext) -> AudioRef:
     )
 
 
-def _default_options() -> EngineOptions:
-    """What the settings say about engines."""
+def engine_options(
+    *,
+    models_dir: Path | None = None,
+    trust: bool = False,
+    offline: bool = False,
+    device: str | None = None,
+) -> EngineOptions:
+    """Options for engines: what is not given comes from the settings."""
     settings = load_settings()
-    models = Path(settings.models_dir).expanduser() if settings.models_dir else None
-    return EngineOptions(models_dir=models, offline=settings.offline)
+    if models_dir is None and settings.models_dir:
+        models_dir = Path(settings.models_dir).expanduser()
+    return EngineOptions(
+        models_dir=models_dir, trust=trust, offline=offline or settings.offline, device=device
+    )
+
+
+def _size_on_disk(folder: Path) -> int:
+    """Bytes that the files of a folder take; one that is still empty inside takes few."""
+    sizes = [path.stat() for path in folder.glob("*")] if folder.is_dir() else []
+    return sum(getattr(s, "st_blocks", 0) * 512 for s in sizes)
 
 
 def _need_space(folder: Path, size_bytes: int) -> None:

@@ -1,0 +1,192 @@
+"""Exporting to one target: a whole folder or none.
+
+The folder is built as `.<target>.partial` beside its place and renamed when it is complete. If
+the work fails or is cancelled, that is taken away; if the process is killed, the next export to
+the same place takes it away. An earlier export stays until the new one is complete: it waits as
+`.<target>.old`, from where it comes back if the process is killed at that moment.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from workstation.audio import writing
+from workstation.export.project import ExportOptions, Project
+from workstation.export.readme import SIGNATURE, readme_text
+from workstation.export.stem_files import audio_bytes, check_stems
+from workstation.export.target import Plan, Target, lost_parts, where_it_starts
+from workstation.export.targets import find_target
+from workstation.export.timeline import Timeline
+from workstation.model import ExistsError, ExportReport, JobContext, OutputError, UsageError
+from workstation.session.lock import LOCK_FILE, SessionLock
+
+_README = "README.txt"
+
+
+def check_export(name: str, out: Path, options: ExportOptions) -> None:
+    """Find out before the work whether an export is possible.
+
+    Raises:
+        UsageError: There is no such target, or it cannot carry the encoding.
+        ExistsError: The export is there already and is not to be overwritten, or what is there
+            is not an export.
+    """
+    target = find_target(name)
+    if target.encodings and options.encoding not in target.encodings:
+        raise UsageError(
+            f"The target {name} cannot carry {options.encoding} audio.",
+            f"Choose --encoding {' or '.join(target.encodings)}.",
+        )
+    place = out / name
+    if not (place.exists() or place.is_symlink()):
+        return
+    if not options.overwrite:
+        raise ExistsError(
+            f"{place} is there already.",
+            "Replace it with --overwrite, or choose another folder with --out.",
+        )
+    if not _is_export(place):
+        raise ExistsError(
+            f"{place} is there already and is not an export, so it is not replaced.",
+            "Move it away, or choose another folder with --out.",
+        )
+
+
+def _is_export(place: Path) -> bool:
+    """Whether we made a folder: replacing it takes everything in it away."""
+    if place.is_symlink() or not place.is_dir():
+        return False
+    if not any(place.iterdir()):
+        return True
+    try:
+        words = (place / _README).read_text(encoding="utf-8", errors="replace").split()
+    except OSError:
+        return False
+    return " ".join(words).endswith(SIGNATURE)
+
+
+def export(
+    project: Project, name: str, out: Path, options: ExportOptions, job: JobContext
+) -> ExportReport:
+    """Write a project to `out/<name>/`, whole or not at all.
+
+    Args:
+        project: What to export.
+        name: Name of the target.
+        out: Folder in which the target's own folder is made.
+        options: The user's choices.
+        job: Progress and cancellation.
+
+    Raises:
+        UsageError: There is no such target, or it cannot carry the encoding.
+        ExistsError: Something is there already and is not to be replaced.
+        InputError: A stem cannot be read, or does not fit the song.
+        OutputError: The folder cannot be written.
+        CancelledError: The job was cancelled; nothing is left behind.
+    """
+    target = find_target(name)
+    final, work = out / name, out / f".{name}.partial"
+    with writing(final):
+        _bring_back(final)
+        check_export(name, out, options)
+        timeline = Timeline.of(project.grid, project.duration_s, cut_bars=target.cut_bars)
+        plan = Plan(project, timeline, options)
+        if target.encodings:
+            check_stems(project)
+        out.mkdir(parents=True, exist_ok=True)
+        _clear(work)
+        _check_space(plan, target, out)
+        work.mkdir()
+        try:
+            with SessionLock(work):
+                report = _fill(plan, target, work, job)
+                job.check()
+            (work / LOCK_FILE).unlink()
+            _put_in_place(work, final)
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
+    job.report(1.0)
+    return report
+
+
+def _clear(work: Path) -> None:
+    """Take away what a killed export left, but not what another process is writing.
+
+    Raises:
+        LockedError: Another process is exporting to the same place.
+    """
+    if work.is_dir():
+        with SessionLock(work):
+            pass
+        shutil.rmtree(work)
+
+
+def _fill(plan: Plan, target: Target, work: Path, job: JobContext) -> ExportReport:
+    """Write everything into the hidden folder."""
+    written = target.write(plan, work, job)
+    dropped = (*written.notes, *lost_parts(plan, target), *_copy_cover(plan.project.cover, work))
+    text = readme_text(plan, target, dropped)
+    (work / _README).write_text(text, encoding="utf-8", newline="\n")
+    files = sorted(
+        p.relative_to(work).as_posix()
+        for p in work.rglob("*")
+        if p.is_file() and p.name != LOCK_FILE
+    )
+    return ExportReport(
+        target=target.name,
+        folder=str(work.with_name(target.name)),
+        files=tuple(files),
+        open_with=written.open_with,
+        dropped=dropped,
+        lead_in=where_it_starts(plan, target),
+    )
+
+
+def _copy_cover(cover: Path | None, work: Path) -> list[str]:
+    if cover is None:
+        return []
+    name = "cover" + cover.suffix.lower()
+    if not cover.is_file():
+        return ["The cover picture: its file is not there any more."]
+    shutil.copyfile(cover, work / name)
+    return [f"The cover picture: it lies in this folder as {name}."]
+
+
+def _check_space(plan: Plan, target: Target, out: Path) -> None:
+    if not target.encodings or plan.options.encoding in {"flac", "mp3"}:
+        return  # None to speak of, or of a size that nobody knows before.
+    size = audio_bytes(plan.project, plan.options.encoding) * (1 + target.scratch_copies)
+    free = shutil.disk_usage(out).free
+    if free < size * 1.02:
+        raise OutputError(
+            f"The disk of {out} has {free / 1e6:.0f} MB free; "
+            f"about {size / 1e6:.0f} MB are needed.",
+            "Make room, or choose another folder with --out.",
+        )
+
+
+def _old(final: Path) -> Path:
+    return final.with_name(f".{final.name}.old")
+
+
+def _bring_back(final: Path) -> None:
+    """Undo the first half of a replacement that was killed before its second half."""
+    old = _old(final)
+    if old.exists() and not final.exists():
+        old.rename(final)
+
+
+def _put_in_place(work: Path, final: Path) -> None:
+    """Give the finished folder its name; one that is there stays until the new one is ready."""
+    old = _old(final)
+    shutil.rmtree(old, ignore_errors=True)
+    if final.exists():
+        final.rename(old)
+    try:
+        work.rename(final)
+    except OSError:
+        _bring_back(final)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,93 @@
+"""What a target is, and what the writers of all targets share."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from workstation.export.project import ExportOptions, Project
+from workstation.export.timeline import Timeline
+from workstation.model import JobContext
+
+
+class Part(enum.Enum):
+    """A part of a project that a format carries or loses."""
+
+    AUDIO = "audio"
+    TEMPO = "tempo map and meter"
+    SECTIONS = "section markers"
+    BARS = "bar markers"
+    COLOURS = "track colours"
+    KEY = "key"
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A project laid out in time, and the user's options."""
+
+    project: Project
+    timeline: Timeline
+    options: ExportOptions
+
+
+class Written(msgspec.Struct, frozen=True):
+    """What a writer made: the file to open, and notes on what this export had to change."""
+
+    open_with: str
+    notes: tuple[str, ...] = ()
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """A format that can be exported to.
+
+    A new one is a module with a writer and such a row, and a line in the table of `targets`.
+
+    Attributes:
+        name: As it is typed.
+        title: As its makers write it.
+        summary: What is made, in a few words.
+        opens_in: Which programs open it, in words.
+        how_to: What a musician does with it; the README of the folder says so.
+        carries: Parts of a project that arrive; all others are reported as dropped.
+        encodings: What its audio can be; empty if it has none.
+        scratch_copies: How often all audio lies on the disk besides the finished files.
+        cut_bars: Whether a bar may be shorter than its meter (see `lead_in`).
+        write: Writes the project into a folder.
+    """
+
+    name: str
+    title: str
+    summary: str
+    opens_in: str
+    how_to: str
+    carries: frozenset[Part]
+    encodings: tuple[str, ...]
+    scratch_copies: int = 0
+    cut_bars: bool = False
+    write: Callable[[Plan, Path, JobContext], Written]
+
+
+def lost_parts(plan: Plan, target: Target) -> list[str]:
+    """In words, which parts of this very project the target does not carry."""
+    project, options = plan.project, plan.options
+    missing = {
+        Part.AUDIO: "The audio: the target stems writes it.",
+        Part.TEMPO: "The tempo map and the meter: the target midi writes them.",
+        Part.SECTIONS: "The markers of the sections." if project.sections else "",
+        Part.BARS: "The markers of the bars." if options.bar_markers else "",
+        Part.COLOURS: "The colours of the tracks.",
+        Part.KEY: f"The key, {project.key.name}." if project.key else "",
+    }
+    return [words for part, words in missing.items() if words and part not in target.carries]
+
+
+def where_it_starts(plan: Plan, target: Target) -> str:
+    """In words, where the first downbeat is in this target."""
+    if Part.TEMPO in target.carries:
+        return plan.timeline.lead_in
+    if plan.timeline.downbeat_s is None:
+        return "No beats were found. All files start together."
+    at = f"{plan.timeline.downbeat_s:.3f} s"
+    return f"The first downbeat is {at} into every file. All files start together."

@@ -1,0 +1,32 @@
+"""Compiling numeric loops with numba, kept on disk where that is possible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import numba
+
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
+
+
+def compiled(
+    function: Callable[_Parameters, _Result], signature: str | None = None
+) -> Callable[_Parameters, _Result]:
+    """Compile a function to machine code.
+
+    Args:
+        function: Loops over numbers and arrays.
+        signature: Its types, to compile it at once; None compiles at the first call.
+
+    Returns:
+        The compiled function. What was compiled is kept beside the module or in the user's
+        cache; where neither can be written it is compiled anew in every process.
+    """
+    kinds = () if signature is None else (signature,)
+    try:
+        kept: Callable[_Parameters, _Result] = numba.njit(*kinds, cache=True, nogil=True)(function)
+    except RuntimeError:
+        kept = numba.njit(*kinds, nogil=True)(function)
+    return kept
