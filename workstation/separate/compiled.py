@@ -24,9 +24,9 @@ def compiled(
         The compiled function. What was compiled is kept beside the module or in the user's
         cache; where neither can be written it is compiled anew in every process.
     """
-    kinds = () if signature is None else (signature,)
+    made: Callable[_Parameters, _Result]
     try:
-        kept: Callable[_Parameters, _Result] = numba.njit(*kinds, cache=True, nogil=True)(function)
+        made = numba.njit(signature, cache=True, nogil=True)(function)
     except RuntimeError:
-        kept = numba.njit(*kinds, nogil=True)(function)
-    return kept
+        made = numba.njit(signature, nogil=True)(function)
+    return made
