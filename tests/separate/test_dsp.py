@@ -144,7 +144,8 @@ def test_bands_lie_at_the_same_frequencies_at_any_rate(rate_hz: int) -> None:
     assert (np.diff(edges) > 0).all()
     assert grid.window_frames % 4 == 0
     assert edges[-1] <= grid.window_frames // 2 + 1
-    assert abs(grid.window_frames / rate_hz - 4096 / 44100) < 0.005
+    # A quick length within 5 % is taken, in whole quarters of a frame each.
+    assert abs(grid.window_frames / rate_hz - 4096 / 44100) < 0.05 * 4096 / 44100 + 4 / rate_hz
     if rate_hz >= 8000:
         here_hz = edges[[20, 100, 200]] * rate_hz / grid.window_frames
         there_hz = np.array(Grid.of(44100).edges)[[20, 100, 200]] * 44100 / 4096
