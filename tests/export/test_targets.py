@@ -96,6 +96,7 @@ def test_a_stem_beyond_full_scale_lowers_all_by_one_gain_and_says_so(
     gain = np.abs(read[0]).max() / np.abs(loud).max()
     assert np.abs(read[0]).max() <= 1
     assert np.allclose(read[1].T, stem_files["other"][1] * gain, atol=1e-6)
+    assert "unity gain; together" not in (Path(report.folder) / "README.txt").read_text()
     kept = export_to(make_project(tracks=tracks), "stems", encoding="float32", overwrite=True)
     assert not any("dB lower" in words for words in kept.dropped)
 

@@ -99,7 +99,8 @@ def main() -> None:
         sys.exit(0)
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "workstation"
-        print_error(UsageError(error.format_message(), f"See `{where} --help`."))
+        words = " ".join(error.format_message().split())
+        print_error(UsageError(words, f"See `{where} --help`."))
         sys.exit(UsageError.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)

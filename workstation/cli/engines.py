@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from workstation.cli.options import json_option
-from workstation.cli.terminal import cells, command, console, print_json, table
+from workstation.cli.terminal import cells, command, console, print_json, say, table
 
 _models_dir = click.option(
     "--models-dir",
@@ -48,6 +48,7 @@ def engines(models_dir: Path | None, *, as_json: bool) -> None:
             )
         )
     console().print(rows)
+    say("Cost: seconds of computing per second of audio on two processor cores.")
 
 
 @click.command(short_help="List weights: which are here, which can be downloaded.")

@@ -8,6 +8,7 @@ the same place takes it away. An earlier export stays until the new one is compl
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -180,6 +181,10 @@ def _bring_back(final: Path) -> None:
 
 def _put_in_place(work: Path, final: Path) -> None:
     """Give the finished folder its name; one that is there stays until the new one is ready."""
+    for path in work.rglob("*"):
+        if path.is_file():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
     old = _old(final)
     shutil.rmtree(old, ignore_errors=True)
     if final.exists():

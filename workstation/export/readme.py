@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
+from workstation.export.stem_files import LOWERED
 from workstation.export.target import Part, Plan, Target, where_it_starts
 from workstation.export.text import one_line
 
@@ -34,7 +35,11 @@ def readme_text(plan: Plan, target: Target, dropped: tuple[str, ...]) -> str:
         "",
     ]
     if Part.AUDIO in target.carries:
-        parts += [_wrap("All tracks are at unity gain; together they sum to the song."), ""]
+        exact = plan.options.encoding != "mp3" and plan.project.engine != "imported"
+        if exact and not any(LOWERED in words for words in dropped):
+            parts += [_wrap("All tracks are at unity gain; together they sum to the song."), ""]
+        else:
+            parts += [_wrap("All tracks are at unity gain."), ""]
     if dropped:
         parts += ["What this export does not carry, and what to know of it:", ""]
         parts += [
@@ -51,7 +56,7 @@ def _facts(plan: Plan, target: Target) -> dict[str, str]:
         "For": target.opens_in,
         "Tracks": ", ".join(one_line(track.name) for track in project.tracks),
     }
-    if project.engine:
+    if project.engine and project.engine != "imported":
         facts["Stems by"] = one_line(project.engine)
     if grid is not None and plan.timeline.downbeat_s is not None:
         steady = "" if grid.steady else " on average; the map follows the song"

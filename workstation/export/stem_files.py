@@ -27,6 +27,8 @@ _BYTES_PER_SAMPLE = {"float32": 4, "pcm24": 3, "flac": 3, "mp3": 1}
 _BLOCK_FRAMES = 1 << 18
 # Just below full scale, so that rounding to integers cannot clip.
 _CEILING = 0.99999
+# How a common gain is told; with one, the stems no longer sum to the song itself.
+LOWERED = "dB lower"
 
 
 class StemFiles(msgspec.Struct, frozen=True):
@@ -87,7 +89,7 @@ def write_stems(
         gain = _common_gain(project, job.part(0.0, 0.2))
         if gain < 1:
             notes.append(
-                f"All stems are {max(0.01, -20 * math.log10(gain)):.2f} dB lower: one goes beyond "
+                f"All stems are {max(0.01, -20 * math.log10(gain)):.2f} {LOWERED}: one goes beyond "
                 f"full scale, which {options.encoding} cannot hold. Together they sum to the song "
                 "at this level; the encoding float32 keeps the song's own."
             )

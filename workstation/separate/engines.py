@@ -115,9 +115,12 @@ def _load(place: str) -> EngineFactory:
 
 
 def _plugins() -> dict[str, EntryPoint]:
-    """Engines of other packages; a plug-in cannot take the name of one of ours."""
+    """Engines of other packages; a plug-in cannot take a name that has a meaning already."""
+    from workstation.separate.demucs_engine import demucs_names
+
+    taken = {*_OWN, *demucs_names(None), "auto", "imported"}
     return {
-        point.name: point for point in entry_points(group=PLUGIN_GROUP) if point.name not in _OWN
+        point.name: point for point in entry_points(group=PLUGIN_GROUP) if point.name not in taken
     }
 
 
