@@ -21,8 +21,8 @@ from tests.audio.encode import (
     without_edit_list,
 )
 from workstation.audio import FloatWav, open_audio, probe, read_audio
-from workstation.audio.files import shown
 from workstation.model import CancelledError, InputError, JobContext
+from workstation.model.names import shown
 
 # name, container and subtype for libsndfile, what `probe` says
 LOSSLESS = [

@@ -9,8 +9,8 @@ import pytest
 
 from tests.audio.encode import names_in
 from workstation.audio import atomic_file, file_sha256, writing
-from workstation.audio.files import shown
 from workstation.model import CancelledError, InputError, JobContext, OutputError
+from workstation.model.names import shown
 
 
 def test_the_file_gets_its_name_only_when_the_block_ends_well(tmp_path):

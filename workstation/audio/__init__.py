@@ -17,7 +17,7 @@ from workstation.audio.encode import (
     suffix_of,
     write_audio,
 )
-from workstation.audio.files import atomic_file, file_sha256, writing
+from workstation.audio.files import atomic_file, file_sha256, need_space, writing
 from workstation.audio.float_wav import FloatWav
 from workstation.audio.loudness import Loudness
 from workstation.audio.resampling import resample
@@ -43,6 +43,7 @@ __all__ = [
     "atomic_file",
     "check_encoding",
     "file_sha256",
+    "need_space",
     "open_audio",
     "probe",
     "read_audio",

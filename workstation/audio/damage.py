@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from workstation.audio.files import shown
 from workstation.model import InputError
+from workstation.model.names import shown
 
 _EXPORT_AGAIN = (
     "Copy or export it again; to keep the part that is whole, save it anew in an audio editor."

@@ -19,8 +19,8 @@ import numpy as np
 from workstation.audio.arrays import FloatArray
 from workstation.audio.damage import truncated
 from workstation.audio.decoders import Decoder, open_decoder
-from workstation.audio.files import shown
 from workstation.model import InputError, JobContext
+from workstation.model.names import shown
 
 DECODABLE_SUFFIXES = (
     ".wav", ".wave", ".rf64", ".bwf", ".w64", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif",

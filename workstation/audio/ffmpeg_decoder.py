@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from workstation.audio.arrays import FloatArray
 from workstation.audio.damage import damaged
-from workstation.audio.files import shown
 from workstation.model import InputError
+from workstation.model.names import shown
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame

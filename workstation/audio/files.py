@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from workstation.model import InputError, JobContext, OutputError
+from workstation.model.names import shown
 
 _OTHER_FOLDER = "Choose another folder."
 _REASONS = {
@@ -27,15 +29,6 @@ _REASONS = {
     errno.ENOENT: ("its folder is not there", "Make the folder first, or choose another."),
 }
 _PIECE_BYTES = 1 << 22
-
-
-def shown(path: Path | str) -> str:
-    r"""A path as it can be printed in one line: what cannot be printed becomes `\ufffd`.
-
-    >>> shown("bad\nname.wav") == "bad\ufffdname.wav"
-    True
-    """
-    return "".join(c if c.isprintable() else "\ufffd" for c in str(path))
 
 
 def output_error(path: Path | str, error: OSError) -> OutputError:
@@ -57,6 +50,21 @@ def writing(path: Path | str) -> Iterator[None]:
         yield
     except OSError as error:
         raise output_error(path, error) from error
+
+
+def need_space(folder: Path, size_bytes: float) -> None:
+    """Fail early where the disk is too small for what is about to be written.
+
+    Raises:
+        OutputError: Less is free in `folder`, which must be there, than 2 % above the size.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < size_bytes * 1.02:
+        raise OutputError(
+            f"The disk of {shown(folder)} has {free / 1e6:.0f} MB free; "
+            f"about {size_bytes / 1e6:.0f} MB are needed.",
+            "Make room, or choose another folder with --out.",
+        )
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from typing import BinaryIO
 
 import msgspec
 
-from workstation.audio.files import shown
 from workstation.model import InputError
+from workstation.model.names import shown
 
 _MOST_BOX_BYTES = 1 << 20
 _MOST_STEMS = 16

@@ -13,9 +13,10 @@ from typing import BinaryIO
 
 import msgspec
 
-from workstation.audio.files import atomic_file, shown
+from workstation.audio.files import atomic_file
 from workstation.audio.riff import SIZE_IN_DS64, Chunk, chunk, needs_rf64, riff_start, walk_chunks
 from workstation.model import InputError
+from workstation.model.names import shown
 
 _PIECE_BYTES = 1 << 22
 _START_BYTES = 12 + 36  # What `riff_start` writes.

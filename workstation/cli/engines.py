@@ -26,13 +26,10 @@ def engines(models_dir: Path | None, *, as_json: bool) -> None:
 
     The cost is seconds of computing per second of stereo audio on two CPU cores.
     """
-    from workstation.cli.options import EngineChoice
     from workstation.separate import engine_cards
+    from workstation.studio.session import engine_options
 
-    choice = EngineChoice(
-        engine=None, models_dir=models_dir, trust=False, offline=True, device=None
-    )
-    cards = engine_cards(choice.options)
+    cards = engine_cards(engine_options(models_dir=models_dir, offline=True))
     if as_json:
         print_json(cards)
         return
@@ -57,13 +54,10 @@ def engines(models_dir: Path | None, *, as_json: bool) -> None:
 @command
 def models(models_dir: Path | None, *, as_json: bool) -> None:
     """List the weights of the networks: where they are, what they weigh, their licence."""
-    from workstation.cli.options import EngineChoice
     from workstation.studio.models import model_rows
+    from workstation.studio.session import engine_options
 
-    choice = EngineChoice(
-        engine=None, models_dir=models_dir, trust=False, offline=True, device=None
-    )
-    found = model_rows(choice.options)
+    found = model_rows(engine_options(models_dir=models_dir, offline=True))
     if as_json:
         print_json(found)
         return

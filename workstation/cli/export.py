@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from workstation.cli.options import (
-    EngineChoice,
     complete_targets,
-    engine_options,
     input_argument,
     json_option,
     open_input,
+    separation_options,
     session_options,
 )
 from workstation.cli.terminal import command, job_with_progress, print_json, print_path, say
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
 )
 @click.option("--bar-markers", is_flag=True, help="A marker on every bar, besides the sections.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export.")
-@engine_options
+@separation_options
 @session_options
 @json_option
 @command
@@ -62,7 +61,8 @@ def export(
     overwrite: bool,
     reference: bool,
     as_json: bool,
-    **engine: str | bool | Path | None,
+    engine: str | None,
+    **weights: Any,
 ) -> None:
     """Make projects for DAWs from INPUT: stems on named tracks, on the song's tempo map.
 
@@ -77,8 +77,9 @@ def export(
       workstation export stems/ --to reaper --bar-markers
     """
     from workstation.studio.exporting import check_free, check_targets, export_to
+    from workstation.studio.session import engine_options
 
-    choice = EngineChoice(**engine)  # type: ignore[arg-type]
+    options = engine_options(**weights)
     names = check_targets(targets)
     with job_with_progress() as job:
         session = open_input(
@@ -89,9 +90,9 @@ def export(
         )
         check_free(session, names, out=out, encoding=encoding, overwrite=overwrite)
         # What is done already takes no time, so it gets no room on the bar.
-        begin = 0.06 if session.has_stems(choice.engine) else 0.7
+        begin = 0.06 if session.has_stems(engine) else 0.7
         middle = begin + (0.01 if session.analysis is not None else 0.1)
-        session.separate(choice.engine, options=choice.options, say=say, job=job.part(0.05, begin))
+        session.separate(engine, options=options, say=say, job=job.part(0.05, begin))
         session.analyze(job=job.part(begin, middle, "Analysing"))
         reports = export_to(
             session,

@@ -7,36 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-import msgspec
 
 if TYPE_CHECKING:
     from workstation.model import JobContext
-    from workstation.separate import EngineOptions
     from workstation.studio import Session
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class EngineChoice(msgspec.Struct, frozen=True):
-    """What the engine options of a command line say."""
-
-    engine: str | None
-    models_dir: Path | None
-    trust: bool
-    offline: bool
-    device: str | None
-
-    @property
-    def options(self) -> EngineOptions:
-        """Options for the engine; what was not typed comes from the settings."""
-        from workstation.studio.session import engine_options
-
-        return engine_options(
-            models_dir=self.models_dir,
-            trust=self.trust,
-            offline=self.offline,
-            device=self.device,
-        )
 
 
 def complete_targets(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -84,7 +60,7 @@ def session_options(function: F) -> F:
     )(function)
 
 
-def engine_options(function: F) -> F:
+def separation_options(function: F) -> F:
     """Which engine separates, and from which weights."""
     for option in reversed(
         [

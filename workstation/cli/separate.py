@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from workstation.cli.options import (
-    EngineChoice,
-    engine_options,
     input_argument,
     json_option,
     open_input,
+    separation_options,
     session_options,
 )
 from workstation.cli.terminal import command, job_with_progress, print_json, print_path, say
@@ -27,7 +27,7 @@ from workstation.cli.terminal import command, job_with_progress, print_json, pri
     help="Copy the stems to DIR/<stem>.wav (float32).",
 )
 @click.option("--overwrite", is_flag=True, help="Replace stems that are in DIR already.")
-@engine_options
+@separation_options
 @session_options
 @json_option
 @command
@@ -40,7 +40,8 @@ def separate(
     overwrite: bool,
     reference: bool,
     as_json: bool,
-    **engine: str | bool | Path | None,
+    engine: str | None,
+    **weights: Any,
 ) -> None:
     """Split INPUT into stems that sum to it, sample for sample.
 
@@ -55,8 +56,9 @@ def separate(
       workstation separate song.flac --engine htdemucs_ft
     """
     from workstation.studio.copies import check_copies, copy_stems, pick_stems
+    from workstation.studio.session import engine_options
 
-    choice = EngineChoice(**engine)  # type: ignore[arg-type]
+    options = engine_options(**weights)
     with job_with_progress() as job:
         session = open_input(
             input_path,
@@ -64,12 +66,10 @@ def separate(
             session_dir=session_dir,
             reference=reference,
         )
-        names = pick_stems(session.stem_names(choice.engine, choice.options), stems)
+        names = pick_stems(session.stem_names(engine, options), stems)
         if out is not None:
             check_copies(names, out, overwrite=overwrite)
-        found = session.separate(
-            choice.engine, options=choice.options, say=say, job=job.part(0.05, 0.95)
-        )
+        found = session.separate(engine, options=options, say=say, job=job.part(0.05, 0.95))
         wanted = {name: found[name] for name in names}
         if out is not None:
             wanted = copy_stems(wanted, out, job.part(0.95, 1.0, "Copying"))

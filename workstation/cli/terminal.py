@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 import click
 
 from workstation.model import JobContext, WorkstationError
+from workstation.model.names import shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,7 +39,7 @@ def say(words: str = "") -> None:
             # A name and its value: what does not fit goes on below the value.
             indent = " " * (len(line) - len(line.lstrip().split("  ", 1)[1].lstrip()))
         click.echo(
-            "\n".join(textwrap.wrap(plain(line), width, subsequent_indent=indent) or [""]),
+            "\n".join(textwrap.wrap(shown(line), width, subsequent_indent=indent) or [""]),
             err=True,
         )
 
@@ -48,14 +49,9 @@ def _width() -> int:
     return max(40, shutil.get_terminal_size().columns) if sys.stderr.isatty() else 10_000
 
 
-def plain(text: object) -> str:
-    """Text without control characters, which a tag or a file name could send to the terminal."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in str(text))
-
-
 def print_path(path: object) -> None:
     """Print a path on standard output: as it is for programs, harmless for people."""
-    click.echo(plain(path) if sys.stdout.isatty() else str(path))
+    click.echo(shown(path) if sys.stdout.isatty() else str(path))
 
 
 def print_json(value: object) -> None:
@@ -68,7 +64,7 @@ def print_json(value: object) -> None:
 def print_error(error: WorkstationError) -> None:
     """Print what went wrong, and what to do, as two aligned lines."""
     for name, words, colour in (("Error", error.problem, "red"), ("Remedy", error.remedy, None)):
-        lines = textwrap.wrap(plain(words), _width() - 8) or [""]
+        lines = textwrap.wrap(shown(words), _width() - 8) or [""]
         head = click.style(f"{name:<8}", fg=colour, bold=True)
         click.echo(head + f"\n{'':8}".join(lines), err=True)
 
@@ -95,7 +91,7 @@ def cells(*values: object) -> list[Text]:
     """Values as cells of a table, taken literally: brackets are no markup here."""
     from rich.text import Text
 
-    return [value if isinstance(value, Text) else Text(plain(value)) for value in values]
+    return [value if isinstance(value, Text) else Text(shown(value)) for value in values]
 
 
 def command(function: Callable[P, None]) -> Callable[P, None]:

@@ -12,14 +12,14 @@ import os
 import shutil
 from pathlib import Path
 
-from workstation.audio import writing
+from workstation.audio import need_space, writing
 from workstation.export.project import ExportOptions, Project
 from workstation.export.readme import SIGNATURE, readme_text
 from workstation.export.stem_files import audio_bytes, check_stems
 from workstation.export.target import Plan, Target, lost_parts, where_it_starts
 from workstation.export.targets import find_target
 from workstation.export.timeline import Timeline
-from workstation.model import ExistsError, ExportReport, JobContext, OutputError, UsageError
+from workstation.model import ExistsError, ExportReport, JobContext, UsageError
 from workstation.session.lock import LOCK_FILE, SessionLock
 
 _README = "README.txt"
@@ -159,13 +159,7 @@ def _check_space(plan: Plan, target: Target, out: Path) -> None:
     if not target.encodings or plan.options.encoding in {"flac", "mp3"}:
         return  # None to speak of, or of a size that nobody knows before.
     size = audio_bytes(plan.project, plan.options.encoding) * (1 + target.scratch_copies)
-    free = shutil.disk_usage(out).free
-    if free < size * 1.02:
-        raise OutputError(
-            f"The disk of {out} has {free / 1e6:.0f} MB free; "
-            f"about {size / 1e6:.0f} MB are needed.",
-            "Make room, or choose another folder with --out.",
-        )
+    need_space(out, size)
 
 
 def _old(final: Path) -> Path:

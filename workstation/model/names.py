@@ -60,6 +60,15 @@ def ascii_name(name: str, *, fallback: str, max_length: int = 60) -> str:
     return text if re.search(r"[A-Za-z0-9]", text) else fallback
 
 
+def shown(path: object) -> str:
+    r"""Text as it can be printed in one line: what cannot be printed becomes `\ufffd`.
+
+    >>> shown("bad\nname.wav") == "bad\ufffdname.wav"
+    True
+    """
+    return "".join(c if c.isprintable() else "\ufffd" for c in str(path))
+
+
 def stem_colour(name: str, index: int) -> str:
     """Colour of a stem as `#rrggbb`: its own if it is a usual stem, else by position."""
     return STEM_COLOURS.get(name.lower(), _SPARE_COLOURS[index % len(_SPARE_COLOURS)])

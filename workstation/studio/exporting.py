@@ -60,7 +60,7 @@ def check_free(
         UsageError: A target cannot carry the encoding.
         ExistsError: An export is there already and is not to be overwritten.
     """
-    folder = session.path / "exports" if out is None else out
+    folder = session.exports if out is None else out
     if any(find_target(target).encodings for target in targets):
         check_encoding(encoding, session.song.source.sample_rate_hz, session.song.source.channels)
     for target in targets:

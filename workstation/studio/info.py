@@ -40,7 +40,7 @@ def describe_input(path: Path) -> dict[str, Any]:
 
 def _describe_session(session: Session) -> dict[str, Any]:
     song, found = session.song, session.analysis
-    exports = session.path / "exports"
+    exports = session.exports
     return {
         "session": str(session.path),
         "title": song.title,

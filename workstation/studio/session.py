@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
-from workstation.audio import file_sha256, open_audio, probe, read_audio, writing
+from workstation.audio import file_sha256, need_space, open_audio, probe, read_audio, writing
 from workstation.config import load_settings
 from workstation.model import (
     Analysis,
@@ -75,6 +74,11 @@ class Session:
         stems = self._state.stems_of(self._state.engine)
         paths = {stem.name: self.path / stem.audio.path for stem in stems}
         return {name: str(p) if p.is_file() else "missing" for name, p in paths.items()}
+
+    @property
+    def exports(self) -> Path:
+        """Where exports go unless another folder is named."""
+        return self._folder.exports
 
     @property
     def source_path(self) -> Path:
@@ -158,7 +162,7 @@ class Session:
             say(choice.why)
         key = f"{self.song.source.sha256}:{choice.card.name}:{choice.card.revision}"
         with self._editing():
-            if not self._has_stems(choice.card.name, key):
+            if not self._are_made_with(choice.card.name, key):
                 self._make_stems(
                     choice.card.name, choice.card.stems, options, key, job or JobContext()
                 )
@@ -187,7 +191,7 @@ class Session:
         name = engine or in_use or load_settings().engine
         return choose_engine(name, options or engine_options())
 
-    def _has_stems(self, engine: str, key: str) -> bool:
+    def _are_made_with(self, engine: str, key: str) -> bool:
         if self._state.stem_keys.get(engine) != key:
             return False
         return self._is_present(engine)
@@ -217,7 +221,7 @@ class Session:
         self._check_source(job)
         with writing(self.path):
             size = 4 * len(names) * source.channels * source.frames
-            _need_space(self.path, size - _size_on_disk(work))
+            need_space(self.path, size - _size_on_disk(work))
         order = Order(
             source=self.source_path.resolve(),
             engine=engine,
@@ -347,7 +351,7 @@ class Session:
         self.separate(job=job.part(0.0, 0.7))
         if self.analysis is None:
             self.analyze(job=job.part(0.7, 0.8, "Analysing"))
-        folder = self._folder.exports if out is None else Path(out)
+        folder = self.exports if out is None else Path(out)
         return export(project_of(self), target, folder, options, job.part(0.8, 1.0, "Exporting"))
 
     # -- keeping ----------------------------------------------------------------------
@@ -396,16 +400,3 @@ def _size_on_disk(folder: Path) -> int:
     """Bytes that the files of a folder take; one that is still empty inside takes few."""
     sizes = [path.stat() for path in folder.glob("*")] if folder.is_dir() else []
     return sum(getattr(s, "st_blocks", 0) * 512 for s in sizes)
-
-
-def _need_space(folder: Path, size_bytes: int) -> None:
-    """Fail early where the disk is too small for what is about to be written."""
-    from workstation.model import OutputError
-
-    free = shutil.disk_usage(folder).free
-    if free < size_bytes * 1.02:
-        raise OutputError(
-            f"The disk of {folder} has {free / 1e6:.0f} MB free; "
-            f"{size_bytes / 1e6:.0f} MB are needed.",
-            "Make room, or choose another folder with --out.",
-        )
