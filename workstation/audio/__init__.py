@@ -18,7 +18,7 @@ from workstation.audio.encode import (
     write_audio,
 )
 from workstation.audio.files import atomic_file, file_sha256, need_space, writing
-from workstation.audio.float_wav import FloatWav
+from workstation.audio.float_wav import FloatWav, map_samples
 from workstation.audio.loudness import Loudness
 from workstation.audio.resampling import resample
 from workstation.audio.stem_mp4 import StemTrack, stem_tracks
@@ -43,6 +43,7 @@ __all__ = [
     "atomic_file",
     "check_encoding",
     "file_sha256",
+    "map_samples",
     "need_space",
     "open_audio",
     "probe",

@@ -6,6 +6,7 @@ Separation fills such files chunk by chunk: after a crash the finished part is s
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,7 +14,9 @@ from typing import Self
 import numpy as np
 
 from workstation.audio.arrays import FloatArray
-from workstation.audio.riff import wav_header
+from workstation.audio.riff import walk_chunks, wav_header
+from workstation.model import InputError
+from workstation.model.names import shown
 
 _BYTES_PER_SAMPLE = 4
 
@@ -83,3 +86,36 @@ class FloatWav:
         traceback: TracebackType | None,
     ) -> None:
         self._file.close()
+
+
+def map_samples(path: Path) -> FloatArray:
+    """Map the samples of a float32 WAV into memory: shape (frames, channels), read-only.
+
+    Nothing is read before it is used. The samples may start at any byte of the file.
+
+    Raises:
+        InputError: The file cannot be read, or is no float32 WAV.
+    """
+    try:
+        start, frames, channels = _find_samples(path)
+        mapped = np.memmap(path, np.dtype("<f4"), "r", start, (frames, channels))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{shown(path)} cannot be played: {error}.",
+            "Separate the song again; stems are float32 WAV.",
+        ) from error
+    return np.asarray(mapped)
+
+
+def _find_samples(path: Path) -> tuple[int, int, int]:
+    """Where the samples of a float32 WAV start, their frames and channels."""
+    with path.open("rb") as file:
+        parts = {part.name: part for part in walk_chunks(file)}
+        if not {b"fmt ", b"data"} <= parts.keys():
+            raise ValueError("it is no WAV")
+        file.seek(parts[b"fmt "].start)
+        tag, channels, *_rest, bits = struct.unpack("<HHIIHH", file.read(16))
+    if (tag, bits) != (3, 32) or channels < 1:
+        raise ValueError("its samples are not float32")
+    data = parts[b"data"]
+    return data.start, data.size // (_BYTES_PER_SAMPLE * channels), channels

@@ -24,6 +24,14 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "analyze": "Find beats, tempo, meter, key, sections, loudness.",
         "export": "Make a DAW project: stems on the song's tempo map.",
     },
+    "Play": {
+        "perform": "Play the stems, ride them from MIDI, record takes.",
+        "takes": "List, rename, delete and bring back takes.",
+        "render": "Mix a session, or a take, to WAV or FLAC.",
+        "midi": "See, test and map MIDI controllers.",
+        "devices": "List the audio outputs.",
+        "controls": "List everything that can be controlled.",
+    },
     "Look": {
         "info": "Show what an audio file or a session holds.",
         "engines": "List the separation engines and what each can do.",
@@ -32,7 +40,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "completion": "Print the tab-completion script for your shell.",
     },
 }
-_MODULE_OF = {"models": "engines"}
+_MODULE_OF = {"models": "engines", "controls": "devices"}
 
 
 class _Commands(click.Group):

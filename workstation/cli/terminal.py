@@ -116,15 +116,18 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
 def job_with_progress() -> Iterator[JobContext]:
     """A job whose progress is shown with time left, and that Ctrl-C stops cleanly."""
     if sys.stderr.isatty():
-        with _bar() as listener, _stoppable(JobContext(listener)) as job:
+        with _bar() as listener, stoppable(JobContext(listener)) as job:
             yield job
     else:
-        with _stoppable(JobContext(_PlainProgress())) as job:
+        with stoppable(JobContext(_PlainProgress())) as job:
             yield job
 
 
 @contextmanager
-def _stoppable(job: JobContext) -> Iterator[JobContext]:
+def stoppable(job: JobContext | None = None) -> Iterator[JobContext]:
+    """A job that Ctrl-C cancels; the second Ctrl-C ends the program."""
+    job = job or JobContext()
+
     def stop(number: int, frame: FrameType | None) -> None:
         del number, frame
         if job.cancelled:  # Asked twice: the user means it.

@@ -151,6 +151,24 @@ class BeatGrid(msgspec.Struct, frozen=True):
         index = bisect.bisect_right(self.downbeats, beat) - 1
         return BarPosition(index + 1, beat - self.downbeats[index] + 1)
 
+    def beat_of_bar(self, bar: float) -> float:
+        """Beat number at which a bar begins; bar 1 is the first downbeat, 2.5 half a bar on.
+
+        >>> grid = BeatGrid.constant(bpm=120, first_beat_s=0, duration_s=5, first_downbeat=1)
+        >>> grid.beat_of_bar(1), grid.beat_of_bar(2.5), grid.beat_of_bar(0)
+        (1.0, 7.0, -3.0)
+        """
+        index = math.floor(bar) - 1
+        last = len(self.downbeats) - 1
+        if 0 <= index < last:
+            start: int = self.downbeats[index]
+            length = self.downbeats[index + 1] - start
+        else:
+            anchor = 0 if index < 0 else last
+            start = self.downbeats[anchor] + (index - anchor) * self.beats_per_bar
+            length = self.beats_per_bar
+        return start + (bar - math.floor(bar)) * float(length)
+
     def tempo_map(self) -> tuple[TempoSegment, ...]:
         """Constant-tempo segments that go through every beat within a microsecond.
 

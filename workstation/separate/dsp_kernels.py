@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from workstation.separate.compiled import compiled
+from workstation.audio.compiled import compiled
 
 _FloatArray = npt.NDArray[np.float32]
 

@@ -11,7 +11,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from workstation.separate.compiled import compiled
+from workstation.audio.compiled import compiled
 
 _FloatArray = npt.NDArray[np.float32]
 

@@ -2,5 +2,15 @@
 
 from workstation.session.folder import SessionFolder, find_session, is_session
 from workstation.session.state import SCHEMA_VERSION, SessionState
+from workstation.session.takes import TakeJournal, TakeShelf, begin_take
 
-__all__ = ["SCHEMA_VERSION", "SessionFolder", "SessionState", "find_session", "is_session"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "SessionFolder",
+    "SessionState",
+    "TakeJournal",
+    "TakeShelf",
+    "begin_take",
+    "find_session",
+    "is_session",
+]

@@ -5,6 +5,7 @@ Song Title.remix/
   source.<ext>                 a copy of the song, unless it is referenced
   cover.<ext>                  its picture
   stems/<engine>/<stem>.wav    float32, rate and length of the source
+  takes/<n>.json               performances: see `session/takes.py`
   exports/<target>/…
   .work/                       what is being made; gone when it is complete
 """
@@ -20,6 +21,7 @@ from workstation.audio import atomic_file, writing
 from workstation.model import AudioRef, InputError
 from workstation.session.lock import SessionLock
 from workstation.session.state import SessionState, decode_state, encode_state
+from workstation.session.takes import TakeShelf
 
 SUFFIX = ".remix"
 STATE_FILE = "session.json"
@@ -48,6 +50,11 @@ class SessionFolder:
     def exports(self) -> Path:
         """Where exports go unless the user says otherwise."""
         return self.path / "exports"
+
+    @property
+    def takes(self) -> TakeShelf:
+        """The recorded performances."""
+        return TakeShelf(self.path / "takes")
 
     def stem_folder(self, engine: str) -> Path:
         """Where the stems of an engine lie."""

@@ -28,7 +28,7 @@ class SessionLock:
     def __enter__(self) -> Self:
         descriptor = os.open(self._folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            _lock(descriptor)
+            lock_file(descriptor)
         except OSError as error:
             if error.errno not in {errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}:
                 os.close(descriptor)
@@ -57,7 +57,12 @@ class SessionLock:
             self._descriptor = None
 
 
-def _lock(descriptor: int) -> None:
+def lock_file(descriptor: int) -> None:
+    """Lock an open file until it is closed or the process ends.
+
+    Raises:
+        OSError: Somebody else holds it, or this disk knows no locks.
+    """
     if os.name == "nt":
         import msvcrt
 

@@ -10,12 +10,16 @@ from typing import Any
 import msgspec
 
 from workstation.model import InputError, Song, Stem
+from workstation.model.mixer import MixerState
 from workstation.model.names import file_name
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # One step per version: UPGRADES[n] turns the contents of version n into version n + 1.
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    # 2: the mixer, mute groups and snapshots; a session without them is played as it is.
+    1: lambda values: {**values, "schema_version": 2},
+}
 
 
 class SessionState(msgspec.Struct, frozen=True):
@@ -26,6 +30,9 @@ class SessionState(msgspec.Struct, frozen=True):
         stems: Stems of all engines; those of one engine sum to the song.
         engine: Whose stems are in use; None before separation.
         stem_keys: For every engine, the key of what its stems were made from and with.
+        mixer: How the player left the mixer; None before it was touched.
+        groups: Stems of every mute group, by its number from 1.
+        snapshots: Stored mixer states, by number from 1.
         schema_version: Version of this layout.
     """
 
@@ -33,6 +40,9 @@ class SessionState(msgspec.Struct, frozen=True):
     stems: tuple[Stem, ...] = ()
     engine: str | None = None
     stem_keys: dict[str, str] = {}
+    mixer: MixerState | None = None
+    groups: dict[int, tuple[str, ...]] = {}
+    snapshots: dict[int, MixerState] = {}
     schema_version: int = SCHEMA_VERSION
 
     def stems_of(self, engine: str | None) -> tuple[Stem, ...]:

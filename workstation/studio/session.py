@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -21,8 +22,14 @@ from workstation.model import (
     Stem,
     UsageError,
 )
+from workstation.model.mixer import MixerState
 from workstation.separate import Choice, EngineOptions, FloatArray, choose_engine
-from workstation.session import SessionFolder, SessionState
+from workstation.session import SessionFolder, SessionState, TakeShelf
+
+if TYPE_CHECKING:
+    from workstation.perform.outputs import OutputOptions
+    from workstation.studio.player import Connections, Player
+    from workstation.studio.rendering import Rendered
 
 
 class Session:
@@ -353,6 +360,102 @@ class Session:
             self.analyze(job=job.part(0.7, 0.8, "Analysing"))
         folder = self.exports if out is None else Path(out)
         return export(project_of(self), target, folder, options, job.part(0.8, 1.0, "Exporting"))
+
+    # -- playing ----------------------------------------------------------------------
+
+    @property
+    def takes(self) -> TakeShelf:
+        """The recorded performances: list, find, rename, delete, undo."""
+        return self._folder.takes
+
+    def player(
+        self,
+        output: OutputOptions | None = None,
+        connections: Connections | None = None,
+        *,
+        say: Callable[[str], None] | None = None,
+        job: JobContext | None = None,
+    ) -> Player:
+        """Play the stems, in a process of its own; separates and analyses first if need be.
+
+        Use it as a context manager: `with session.player() as player: player.play()`.
+
+        Args:
+            output: Device, rate, block and channels; None takes what the system offers.
+            connections: Controllers, MIDI clock and OSC; None takes all known controllers.
+            say: Is told in words what the user should know.
+            job: Progress out, cancellation in, for the steps before.
+
+        Raises:
+            UnavailableError: The device or controller that was named cannot be opened.
+        """
+        from workstation.studio.player import Player, PlayerSetup
+
+        job = job or JobContext()
+        self.separate(say=say, job=job.part(0.0, 0.8))
+        self.analyze(job=job.part(0.8, 1.0, "Analysing"))
+        setup = PlayerSetup(
+            stems=self.stems,
+            engine=str(self.engine),
+            sample_rate_hz=self.song.source.sample_rate_hz,
+            frames=self.song.source.frames,
+            grid=self.analysis.grid if self.analysis is not None else None,
+            takes=self.takes,
+            mixer=self._state.mixer,
+            groups=self._state.groups,
+            snapshots=self._state.snapshots,
+        )
+        return Player(setup, output, connections, say=say, keep=self._keep_mixer)
+
+    def _keep_mixer(
+        self,
+        mixer: MixerState,
+        groups: dict[int, tuple[str, ...]],
+        snapshots: dict[int, MixerState],
+    ) -> None:
+        now = (self._state.mixer, self._state.groups, self._state.snapshots)
+        if now == (mixer, groups, snapshots):
+            return
+        with self._editing():
+            state = self._state
+            self._save(
+                msgspec.structs.replace(state, mixer=mixer, groups=groups, snapshots=snapshots)
+            )
+
+    def render(
+        self,
+        out: Path | str,
+        *,
+        take: str | None = None,
+        encoding: str = "float32",
+        overwrite: bool = False,
+        job: JobContext | None = None,
+    ) -> Rendered:
+        """Mix the session, as a take performs it or as the mixer stands, to an audio file.
+
+        What a take sounded like when it was played is what is written, sample for sample.
+
+        Args:
+            out: The file: `.wav` or `.flac`.
+            take: Name or number of a take; None plays the song once through the mixer.
+            encoding: `float32`, `pcm24`, `pcm16`; `flac` follows from the name of the file.
+            overwrite: Replace the file if it is there.
+            job: Progress out, cancellation in.
+
+        Raises:
+            UsageError: There is no such take, or the file's name says another format.
+            ExistsError: The file is there.
+        """
+        from workstation.studio.rendering import render_session
+
+        job = job or JobContext()
+        self.separate(job=job.part(0.0, 0.5))
+        mixer = self._state.mixer or MixerState.neutral(tuple(self.stems))
+        found = None if take is None else self.takes.find(take)
+        return render_session(
+            self.stems, mixer, found, Path(out), encoding, overwrite=overwrite,
+            job=job.part(0.5, 1.0, "Rendering"),
+        )  # fmt: skip
 
     # -- keeping ----------------------------------------------------------------------
 

@@ -12,13 +12,18 @@ _Result = TypeVar("_Result")
 
 
 def compiled(
-    function: Callable[_Parameters, _Result], signature: str | None = None
+    function: Callable[_Parameters, _Result],
+    signature: object = None,
+    *,
+    nogil: bool = True,
 ) -> Callable[_Parameters, _Result]:
     """Compile a function to machine code.
 
     Args:
         function: Loops over numbers and arrays.
-        signature: Its types, to compile it at once; None compiles at the first call.
+        signature: Its types as numba writes them, to compile it at once; None compiles at the
+            first call.
+        nogil: Let other threads of Python run meanwhile.
 
     Returns:
         The compiled function. What was compiled is kept beside the module or in the user's
@@ -26,7 +31,7 @@ def compiled(
     """
     made: Callable[_Parameters, _Result]
     try:
-        made = numba.njit(signature, cache=True, nogil=True)(function)
+        made = numba.njit(signature, cache=True, nogil=nogil)(function)
     except RuntimeError:
-        made = numba.njit(signature, nogil=True)(function)
+        made = numba.njit(signature, nogil=nogil)(function)
     return made

@@ -1,0 +1,1 @@
+"""Controllers: MIDI bytes in, control changes out, and the lights that answer."""

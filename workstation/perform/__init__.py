@@ -1,0 +1,1 @@
+"""Playing stems: transport, mixer, takes, the same mixing live and offline."""
