@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
 
 from workstation.midi.mapping import mapping_for_port
-from workstation.midi.ports import InputPort, MidiSystem, OutputPort, output_of, stable_name
+from workstation.midi.ports import MidiSystem, OutputPort, output_of, stable_name
 from workstation.midi.surface import Surface
 from workstation.model import WorkstationError
 from workstation.model.controls import ControlChange, ControlSpec
@@ -69,12 +69,23 @@ class Desk(Protocol):
         ...
 
 
+class OpenedInput(Protocol):
+    """An input that is open."""
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+OpenInput = Callable[[str, Callable[[bytes], None]], OpenedInput]
+
+
 class _Open:
     """A controller that was seen: its surface lives on while it is unplugged."""
 
     def __init__(self, surface: Surface) -> None:
         self.surface = surface
-        self.input: InputPort | None = None
+        self.input: OpenedInput | None = None
         self.output: OutputPort | None = None
 
 
@@ -86,6 +97,7 @@ class ControllerHub:
         mappings: Mappings to choose from by the name of the port.
         desk: What they move and show.
         everything: A mapping for every port that no other fits: a generic one.
+        open_input: Opens inputs instead of the MIDI system: see `MidiSystem.open_input`.
     """
 
     def __init__(
@@ -95,11 +107,13 @@ class ControllerHub:
         desk: Desk,
         *,
         everything: MidiMapping | None = None,
+        open_input: OpenInput | None = None,
     ) -> None:
         self._system = system
         self._mappings = list(mappings)
         self._desk = desk
         self._everything = everything
+        self._open_input = open_input or system.open_input
         self._open: dict[str, _Open] = {}
         self._refused: set[str] = set()
         self._lock = threading.Lock()
@@ -167,7 +181,7 @@ class ControllerHub:
             seen.output = self._system.open_output(output) if output else None
             for message in surface.opening():
                 self._emit(seen, message)
-            seen.input = self._system.open_input(name, lambda data: self._receive(surface, data))
+            seen.input = self._open_input(name, lambda data: self._receive(surface, data))
         except WorkstationError as error:
             self._drop(seen)
             if port not in self._refused:  # It is tried again; once is enough to say it.

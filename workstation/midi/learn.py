@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
@@ -58,9 +57,8 @@ def recognise(messages: Sequence[bytes]) -> MessageSpec | None:
 
 def _encoding(values: Sequence[int]) -> Encoding | None:
     """How an endless encoder counts; None if the values are those of a knob with ends."""
-    same = sum(a == b for a, b in itertools.pairwise(values))
-    if len(values) < _FEW or same * 2 < len(values) - 1:
-        return None  # Places do not come again at once; steps do.
+    if len(values) < _FEW or len(set(values)) * 2 > len(values):
+        return None  # Places along a way differ; steps are a few that come again.
     for encoding, steps in _STEPS.items():
         if set(values) <= steps:
             return encoding

@@ -198,6 +198,8 @@ def _check_target(to: str) -> None:
 def _messages(row: _Sent, like: MessageSpec) -> list[MessageSpec]:
     """The messages that a row lists; what it does not say is as in `like`."""
     kind = row.message or like.kind
+    if kind != "relative":
+        like = msgspec.structs.replace(like, encoding="twos")
     if row.numbers is not None and row.channels is not None:
         raise ValueError("give numbers or channels, not both")
     replace = msgspec.structs.replace

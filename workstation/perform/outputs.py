@@ -21,14 +21,16 @@ from workstation.perform.deck import FloatArray
 Render = Callable[[FloatArray, FloatArray | None, float], None]
 
 SILENT = "none"
+JACK = "jack"
 
 
 class OutputOptions(msgspec.Struct, frozen=True):
     """What the user asks of the output.
 
     Attributes:
-        device: Part of the name of a device; `none` is the silent clock; None takes the
-            system's default, and the silent clock where there is no device at all.
+        device: Part of the name of a device; `jack` is a JACK server, without PortAudio in
+            between; `none` is the silent clock; None takes the system's default, and the
+            silent clock where there is no device at all.
         rate_hz: Sample rate of the device; None asks for that of the stems.
         block_frames: Frames per block; None takes 256.
         channels: Outputs of the device for left and right, counted from 1.
@@ -146,6 +148,8 @@ def open_output(options: OutputOptions, rate_hz: int) -> Output:
         raise UsageError(f"A block of {block} frames makes no sense.", "Choose 16 to 8192.")
     if options.device == SILENT:
         return SilentOutput(options.rate_hz or rate_hz, block)
+    if options.device is not None and options.device.lower() == JACK:
+        return _jack_output(options)
     try:
         sounddevice = _portaudio()
         index = _find_device(sounddevice, options.device)
@@ -158,11 +162,15 @@ def open_output(options: OutputOptions, rate_hz: int) -> Output:
         return SilentOutput(rate_hz, block, words)
     device = sounddevice.query_devices(index)
     host = sounddevice.query_hostapis(device["hostapi"])["name"]
-    if host.startswith("JACK") and options.click_channels is None:
-        made = _jack_output(options, rate_hz)
-        if made is not None:
-            return made
+    if options.device is None and host.startswith("JACK"):
+        return _jack_output(options)
     return PortAudioOutput(sounddevice, index, options, rate_hz, block)
+
+
+def _jack_output(options: OutputOptions) -> Output:
+    from workstation.perform.jack_output import JackOutput
+
+    return JackOutput(options)
 
 
 def _find_device(sounddevice: Any, name: str | None) -> int | None:  # noqa: ANN401
@@ -180,12 +188,6 @@ def _find_device(sounddevice: Any, name: str | None) -> int | None:  # noqa: ANN
             f'There is no output device "{name}".', "See them with `workstation devices`."
         )
     return min(found)[1]
-
-
-def _jack_output(options: OutputOptions, rate_hz: int) -> Output | None:
-    """JACK without PortAudio in between, where its library is there and the rate fits."""
-    del options, rate_hz
-    return None
 
 
 class SilentOutput:

@@ -401,7 +401,11 @@ class Player:
         if playing:
             ahead = time.monotonic() - float(shared.header["heard_at"])
             position = max(0.0, position + min(max(ahead, -0.5), 0.5))
-        looping = self.value("loop.on") != 0
+        loop = None
+        if self.value("loop.on"):
+            loop = (self.value("loop.start"), self.value("loop.end"))
+            if shared.get("head") / rate < loop[1] <= position:
+                position = loop[0] + (position - loop[1]) % (loop[1] - loop[0])
         return PlayerState(
             position_s=position,
             bar=None if self._setup.grid is None else self._setup.grid.bar_at(position),
@@ -409,7 +413,7 @@ class Player:
             counting_in=bool(shared.get("counting_in")),
             recording=bool(shared.get("recording")),
             replaying=bool(shared.get("replaying")),
-            loop_s=(self.value("loop.start"), self.value("loop.end")) if looping else None,
+            loop_s=loop,
             underflows=shared.get("underflows"),
             clipped=shared.get("clipped"),
             frame=shared.get("frame"),

@@ -20,7 +20,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -30,12 +30,14 @@ import numpy as np
 from workstation.audio import map_samples
 from workstation.midi.hub import ControllerHub
 from workstation.midi.mapping import all_mappings, find_mapping
+from workstation.midi.messages import MidiParser
 from workstation.midi.ports import MidiSystem, OutputPort
 from workstation.model import BeatGrid, UnavailableError, UsageError, WorkstationError
 from workstation.model.controls import ControlChange
 from workstation.model.mixer import MixerState
 from workstation.model.take import Take, TakeEvent
 from workstation.perform.deck import Deck, FloatArray, Track
+from workstation.perform.jack_output import JackMidiInput, JackOutput
 from workstation.perform.lines import GridLines
 from workstation.perform.outputs import Output, OutputInfo, OutputOptions, open_output
 from workstation.perform.pages import PageKeeper
@@ -228,7 +230,6 @@ class PlayerProcess:
         order = self._order
         self._output = open_output(order.output, order.sample_rate_hz)
         info = self._output.info
-        self._open_controllers()
         if order.osc_listen is not None:
             from workstation.perform.osc import OscServer
 
@@ -252,6 +253,7 @@ class PlayerProcess:
                 )
             )
         threading.Thread(target=self._write_takes, name="takes", daemon=True).start()
+        self._open_controllers()
         return info
 
     def _values_by_name(self) -> dict[str, float]:
@@ -271,10 +273,22 @@ class PlayerProcess:
             return
         generic = next((m for m in named if not m.ports), None)
         choice = named or all_mappings()
-        self._hub = ControllerHub(system, choice, self, everything=generic)
+        open_input = self._open_jack_input if isinstance(self._output, JackOutput) else None
+        self._hub = ControllerHub(system, choice, self, everything=generic, open_input=open_input)
         self._hub.start()
         if order.clock_ports:
             self._start_clock(system)
+
+    def _open_jack_input(self, name: str, receive: Callable[[bytes], None]) -> JackMidiInput:
+        """Hear a controller within the callback of the sound."""
+        assert isinstance(self._output, JackOutput)
+        parser = MidiParser()
+
+        def take(data: bytes) -> None:
+            for message in parser.feed(data):
+                receive(message)
+
+        return self._output.open_midi_input(name, take)
 
     def _start_clock(self, system: MidiSystem) -> None:
         if self._order.grid is None:
