@@ -22,9 +22,11 @@ if TYPE_CHECKING:
         JobContext,
         WorkstationError,
     )
+    from workstation.perform.outputs import OutputOptions
     from workstation.separate import EngineOptions, engine_cards
     from workstation.studio import Session
     from workstation.studio import open_session as open  # noqa: A004
+    from workstation.studio.player import Connections
 
 __version__ = "0.1.0"
 
@@ -32,9 +34,11 @@ __all__ = [
     "DECODABLE_SUFFIXES",
     "Analysis",
     "BeatGrid",
+    "Connections",
     "EngineOptions",
     "ExportReport",
     "JobContext",
+    "OutputOptions",
     "Session",
     "WorkstationError",
     "engine_cards",
@@ -47,8 +51,10 @@ __all__ = [
 _HOMES = {
     "workstation.audio": ("DECODABLE_SUFFIXES", "probe", "read_audio", "write_audio"),
     "workstation.model": ("Analysis", "BeatGrid", "ExportReport", "JobContext", "WorkstationError"),
+    "workstation.perform.outputs": ("OutputOptions",),
     "workstation.separate": ("EngineOptions", "engine_cards"),
     "workstation.studio": ("Session", "open"),
+    "workstation.studio.player": ("Connections",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -200,6 +200,8 @@ def _messages(row: _Sent, like: MessageSpec) -> list[MessageSpec]:
     kind = row.message or like.kind
     if kind != "relative":
         like = msgspec.structs.replace(like, encoding="twos")
+    if kind == "pitchbend":
+        like = msgspec.structs.replace(like, number=0)
     if row.numbers is not None and row.channels is not None:
         raise ValueError("give numbers or channels, not both")
     replace = msgspec.structs.replace

@@ -20,6 +20,7 @@ from workstation.model.names import shown
 
 CLIENT = "workstation"
 _NUMBERS = re.compile(r"\s+\d+:\d+$")
+_AGAIN = re.compile(r"-\d\d$")
 _THROUGH = "midi through"
 
 
@@ -185,9 +186,12 @@ def output_of(port: str, outputs: tuple[str, ...]) -> str | None:
     for output in outputs:
         if stable_name(output) == wanted:
             return output
-    client = wanted.partition(":")[0]
-    same_client = [output for output in outputs if stable_name(output).partition(":")[0] == client]
     captured = wanted.replace("capture", "playback")
-    return next((o for o in outputs if stable_name(o) == captured), None) or (
-        same_client[0] if same_client and client != "system" else None
-    )
+    same_client = [o for o in outputs if _client_of(o) == _client_of(port) != "system"]
+    by_port = (o for o in outputs if stable_name(o) == captured)
+    return next(by_port, same_client[0] if same_client else None)
+
+
+def _client_of(port: str) -> str:
+    """The client of a port; JACK numbers clients of one name: `pad`, `pad-01`."""
+    return _AGAIN.sub("", stable_name(port).partition(":")[0])

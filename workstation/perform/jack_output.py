@@ -74,10 +74,10 @@ class JackOutput:
         self._wanted = [self._targets[channel - 1] for channel in wanted]
         self._midi: list[tuple[Any, Callable[[bytes], None]]] = []
         self._render: Render | None = None
+        self._expected: int | None = None
         self._mix = np.zeros((_LONGEST_BLOCK, 2), np.float32)
         self._click = np.zeros((_LONGEST_BLOCK, 2), np.float32)
         self._jack.set_process_callback(self._process)
-        self._jack.set_xrun_callback(self._count_xrun)
         rate, block = self._jack.samplerate, self._jack.blocksize
         self.info = OutputInfo("JACK", rate, block, block / rate)
 
@@ -88,11 +88,13 @@ class JackOutput:
         for port, target in zip(self._ports, self._wanted, strict=True):
             self._jack.connect(port, target)
 
-    def _count_xrun(self, delay_us: float) -> None:
-        del delay_us
-        self.underflows += 1
-
     def _process(self, frames: int) -> None:
+        # Lost blocks are counted here: a callback for them would run on a thread that the
+        # server waits for, while the MIDI library, in Python's lock, waits for the server.
+        now = self._jack.last_frame_time
+        if self._expected is not None and now != self._expected:
+            self.underflows += 1
+        self._expected = now + frames & 0xFFFFFFFF
         for port, receive in self._midi:
             for _offset, data in port.incoming_midi_events():
                 receive(bytes(data))

@@ -274,10 +274,7 @@ class PortAudioOutput:
                 f"{name} cannot be opened at {' or '.join(map(str, rates))} Hz: {_words(last)}.",
                 "Close other programs that use it, or choose another with --device or --rate.",
             )
-        words = ""
-        if rate != rate_hz:
-            words = f"The song has {rate_hz} Hz, the device {rate} Hz: it is resampled for it."
-        self.info = OutputInfo(name, rate, block, float(self._stream.latency), words=words)
+        self.info = OutputInfo(name, rate, block, float(self._stream.latency))
 
     def start(self, render: Render) -> None:
         """Begin to ask for blocks."""

@@ -80,7 +80,7 @@ def decode_state(text: bytes, path: Path) -> SessionState:
     for step in range(version, SCHEMA_VERSION):
         values = UPGRADES[step](values)
     try:
-        state = msgspec.convert(values, SessionState)
+        state = msgspec.convert(values, SessionState, str_keys=True)
         encode_state(state)  # Text that cannot be written again could not be printed either.
     except (msgspec.ValidationError, ValueError) as error:
         raise _damaged(path, error) from error

@@ -101,6 +101,35 @@ def _weights() -> Check:
     )
 
 
+def _sound() -> Check:
+    from workstation.perform.outputs import devices
+    from workstation.studio.controllers import quiet_libraries
+
+    try:
+        with quiet_libraries():
+            found = devices()
+    except WorkstationError as error:
+        return Check("Sound", "missing", f"{error.problem} Silent clock only.", error.remedy)
+    if not found:
+        return Check(
+            "Sound", "missing", "no output; `perform` runs on a silent clock", "plug one in"
+        )
+    default = next((d for d in found if d.default), found[0])
+    return Check("Sound", "ok", f"{default.name} ({default.host}), {len(found)} in all")
+
+
+def _midi() -> Check:
+    from workstation.midi.ports import MidiSystem
+    from workstation.studio.controllers import quiet_libraries
+
+    try:
+        with quiet_libraries():
+            inputs = MidiSystem().names().inputs
+    except WorkstationError as error:
+        return Check("MIDI", "missing", error.problem, error.remedy)
+    return Check("MIDI", "ok", f"{len(inputs)} inputs")
+
+
 def _settings() -> Check:
     from workstation.config.settings import settings_file
 
@@ -157,6 +186,8 @@ _CHECKS: tuple[Callable[[], Check], ...] = (
     _video_files,
     _network_engines,
     _weights,
+    _sound,
+    _midi,
     _settings,
     _templates,
     _processors,

@@ -224,6 +224,7 @@ class Player:
         assert self._process.stdout is not None
         self._answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._failure = None
+        self._stalled = ""
         self._opened = threading.Event()
         threading.Thread(
             target=self._listen, args=(self._process, self._process.stdout), daemon=True
@@ -242,7 +243,9 @@ class Player:
                 self._take_event(json.loads(line))
         process.wait()
         if process is self._process and not self._closed:
-            self._fail(f"The player ended unexpectedly (status {process.returncode}).")
+            self._fail(
+                self._stalled or f"The player ended unexpectedly (status {process.returncode})."
+            )
             self._opened.set()
 
     def _take_event(self, event: dict[str, Any]) -> None:
@@ -283,9 +286,8 @@ class Player:
                 seen, since = counts, now
             elif now - since > _DEAD_AFTER_S:
                 what = "audio device" if counts[0] != seen[0] else "player"
-                self._fail(f"The {what} has stopped answering.")
-                self._kill()
-                self._say(f"The {what} has stopped answering; the take so far is kept.")
+                self._stalled = f"The {what} has stopped answering."
+                process.kill()  # What `_listen` then sees is told with these words.
                 return
             if self._on_beat or self._on_bar:
                 beat = self._call_back(beat)
@@ -331,7 +333,7 @@ class Player:
             with contextlib.suppress(errors.WorkstationError, queue.Empty):
                 answer = self._ask("snapshots", "snapshots")
                 self._snapshots = msgspec.convert(
-                    answer["states"], dict[int, MixerState], strict=False
+                    answer["states"], dict[int, MixerState], str_keys=True
                 )
         self._closed = True
         process = self._process

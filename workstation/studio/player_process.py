@@ -243,6 +243,10 @@ class PlayerProcess:
         if info.rate_hz == order.sample_rate_hz:
             self._output.start(self.render)
         else:
+            self.say(
+                f"The song has {order.sample_rate_hz} Hz, the device {info.rate_hz} Hz: "
+                "it is resampled."
+            )
             self._output.start(
                 Resampled(
                     self.render,
