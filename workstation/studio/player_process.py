@@ -234,7 +234,7 @@ class PlayerProcess:
             from workstation.perform.osc import OscServer
 
             self._osc = OscServer(
-                self.table, self.send, self._values_by_name,
+                self.table, self.stems, self.send, self._values_by_name,
                 listen=order.osc_listen, reply_to=order.osc_reply_to,
             )  # fmt: skip
         self._pages.start()
