@@ -99,3 +99,18 @@ def test_a_missing_song_is_told_in_words(script, folder):
     assert result.returncode == 1
     assert "nothing.mp3 is not there" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_the_drums_are_dropped_in_every_eighth_bar(tmp_path):
+    (tmp_path / "settings.toml").write_text('engine = "dsp"\n')
+    make_song(tmp_path / "song.wav", seconds=17.9)
+    result = run("drop_the_drums.py", "song.wav", "none", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    dropped, _ = read_audio(tmp_path / "dropped drums.wav")
+    drums, _ = read_audio(tmp_path / "song.remix" / "stems" / "dsp" / "drums.wav")
+    mix, _ = read_audio(tmp_path / "song.wav")
+    missing = np.abs(mix[:, : dropped.shape[1]] - dropped).max(axis=0)
+    # Bars of 2 s: the eighth lasts from 14 to 16 s.
+    assert missing[RATE * 13 : RATE * 14 - 900].max() < 1e-5
+    eighth = slice(RATE * 14 + 1000, RATE * 16 - 1000)
+    np.testing.assert_allclose(mix[:, eighth] - dropped[:, eighth], drums[:, eighth], atol=1e-5)

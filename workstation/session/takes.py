@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ from workstation.session.lock import lock_file
 
 _HISTORY = ".history.json"
 _DELETED = ".deleted"
+_LOCK = ".lock"
+_LOCKED_FOR_S = 5.0
 
 
 class _Act(msgspec.Struct, frozen=True):
@@ -91,30 +94,36 @@ class TakeShelf:
         Raises:
             OutputError: The folder cannot be written.
         """
+        with self._held():
+            number = max((int(p.stem) for p in (*self._files(), *self._deleted())), default=0) + 1
+            wanted = take.name or f"Take {number}"
+            taken = {_read(path).name for path in self._files()}
+            name, again = wanted, 1
+            while name in taken:
+                again += 1
+                name = f"{wanted} {again}"
+            take = msgspec.structs.replace(take, name=name)
+            _write(self.folder / f"{number}.json", take)
+            self._remember(_Act("added", f"{number}.json"))
+        return take
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[None]:
+        """Let nobody else change the shelf meanwhile: two players may end their takes at once."""
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            number = max((int(p.stem) for p in (*self._files(), *self._deleted())), default=0) + 1
+            held = (self.folder / _LOCK).open("w")
+            give_up = time.monotonic() + _LOCKED_FOR_S
             while True:
-                path = self.folder / f"{number}.json"
                 try:
-                    path.open("x").close()  # Two players may end their takes at once.
+                    lock_file(held.fileno())
                     break
-                except FileExistsError:
-                    number += 1
-        wanted = take.name or f"Take {number}"
-        taken = {_read(p).name for p in self._files() if p != path}
-        name, again = wanted, 1
-        while name in taken:
-            again += 1
-            name = f"{wanted} {again}"
-        take = msgspec.structs.replace(take, name=name)
-        try:
-            _write(path, take)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-        self._remember(_Act("added", path.name))
-        return take
+                except OSError:
+                    if time.monotonic() > give_up:
+                        raise
+                    time.sleep(0.01)
+        with held:
+            yield
 
     def rename(self, name: str, new_name: str) -> Take:
         """Call a take otherwise.
@@ -132,8 +141,9 @@ class TakeShelf:
         if any(t.name == new_name for n, t in self.numbered().items() if f"{n}.json" != path.name):
             raise UsageError(f'There is a take "{shown(new_name)}" already.', "Choose another.")
         renamed = msgspec.structs.replace(take, name=new_name)
-        _write(path, renamed)
-        self._remember(_Act("renamed", path.name, take.name))
+        with self._held():
+            _write(path, renamed)
+            self._remember(_Act("renamed", path.name, take.name))
         return renamed
 
     def delete(self, name: str) -> Take:
@@ -143,10 +153,10 @@ class TakeShelf:
             UsageError: There is no such take.
         """
         path, take = self._find(name)
-        with writing(self.folder):
+        with self._held():
             (self.folder / _DELETED).mkdir(exist_ok=True)
             path.replace(self.folder / _DELETED / path.name)
-        self._remember(_Act("deleted", path.name))
+            self._remember(_Act("deleted", path.name))
         return take
 
     def undo(self) -> str:
@@ -160,7 +170,7 @@ class TakeShelf:
             raise UsageError("There is nothing to undo.", "Takes are as they were recorded.")
         last = history[-1]
         path = self.folder / last.file
-        with writing(self.folder):
+        with self._held():
             if last.act == "added" and path.is_file():
                 take = _read(path)
                 (self.folder / _DELETED).mkdir(exist_ok=True)
@@ -175,7 +185,7 @@ class TakeShelf:
                 words = f'"{take.name}" is called "{last.name}" again.'
             else:
                 words = f"{last.file} is gone already."
-        self._write_history(history[:-1])
+            self._write_history(history[:-1])
         return words
 
     def _deleted(self) -> list[Path]:
