@@ -38,8 +38,8 @@ def skip_without_jack():
 class JackServer:
     """jackd with its dummy driver under a name of its own."""
 
-    def __init__(self, rate_hz=44100, period=128):
-        self.rate_hz, self.period = rate_hz, period
+    def __init__(self, rate_hz=44100, period=128, outputs=2):
+        self.rate_hz, self.period, self.outputs = rate_hz, period, outputs
         self._lock, self.name = _free_name()
         self.environment = {
             "JACK_DEFAULT_SERVER": self.name,
@@ -52,7 +52,7 @@ class JackServer:
         for priority in (["-P", "60"], ["--no-realtime"]):
             self.process = subprocess.Popen(
                 ["jackd", "-n", self.name, *priority, "-d", "dummy", "-r", str(self.rate_hz),
-                 "-p", str(self.period)],
+                 "-p", str(self.period), "-P", str(self.outputs)],
                 env={**os.environ, **self.environment},
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )  # fmt: skip

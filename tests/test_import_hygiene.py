@@ -30,6 +30,9 @@ def test_importing_the_package_loads_nothing_heavy():
         ["--version"],
         ["export", "--help"],
         ["separate", "--help"],
+        ["perform", "--help"],
+        ["midi", "learn", "--help"],
+        ["takes", "--help"],
         ["completion", "bash"],
     ],
 )

@@ -260,3 +260,30 @@ def test_an_overdub_makes_a_take_of_both(session):
     two = session.takes.find("two")
     assert two.over == "one"
     assert {e.control for e in two.events} >= {"bass.mute", "drums.gain"}
+
+
+def test_osc_moves_the_player_and_hears_of_it(session):
+    import socket
+
+    from pythonosc.osc_bundle import OscBundle
+    from pythonosc.udp_client import SimpleUDPClient
+
+    ear = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    ear.bind(("127.0.0.1", 0))
+    ear.settimeout(3.0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    wires = workstation.Connections(
+        osc_listen=("127.0.0.1", port), osc_reply_to=ear.getsockname(), any_controller=False
+    )
+    with session.player(SILENT, wires) as player:
+        SimpleUDPClient("127.0.0.1", port).send_message("/stem/vocals/mute", 1)
+        until(lambda: player.value("vocals.mute") == 1)
+        number = player.stems.index("vocals") + 1
+        heard = {}
+        while heard.get(f"/stem/{number}/mute") != 1.0:
+            heard |= {m.address: m.params[0] for m in OscBundle(ear.recv(65536))}
+        with pytest.raises(UnavailableError, match=str(port)):
+            session.player(SILENT, wires)
+    ear.close()

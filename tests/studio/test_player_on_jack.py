@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from tests.jack import JackServer, MidiBox, RawMidi, Recorder, skip_without_jack
+from tests.jack import ClockReader, JackServer, MidiBox, RawMidi, Recorder, skip_without_jack
 from tests.studio.test_player import until
 from workstation.audio import write_audio
 from workstation.model import BeatGrid
@@ -73,7 +73,9 @@ def play(stems, tmp_path, monkeypatch):
     monkeypatch.setenv("WORKSTATION_CONFIG_DIR", str(tmp_path / "config"))
     players = []
 
-    def make(device="jack", takeover="jump", say=None, **connections):
+    def make(
+        device="jack", takeover="jump", say=None, channels=(1, 2), click_channels=None, **more
+    ):
         (tmp_path / "config" / "presets").mkdir(parents=True, exist_ok=True)
         box = tmp_path / "config" / "presets" / "box.toml"
         box.write_text(BOX.format(takeover=takeover))
@@ -85,8 +87,10 @@ def play(stems, tmp_path, monkeypatch):
             grid=BeatGrid.constant(bpm=120, first_beat_s=0.0, duration_s=60),
             takes=TakeShelf(tmp_path / "takes"),
         )
-        options = OutputOptions(device=device, block_frames=128)
-        player = Player(setup, options, Connections(**connections), say=say)
+        options = OutputOptions(
+            device=device, block_frames=128, channels=channels, click_channels=click_channels
+        )
+        player = Player(setup, options, Connections(**more), say=say)
         players.append(player)
         return player
 
@@ -297,3 +301,49 @@ def test_a_device_of_another_rate_gets_the_song_at_its_own_speed(play, stems, mo
             heard = music[place + 9600 + shift : place + 48000 + shift, 0]
             errors.append(np.abs(heard - expected[late + 9600 : late + 48000]).max())
     assert 20 * np.log10(min(errors)) < -90
+
+
+@pytest.mark.parametrize("device", ["system", "jack"])
+def test_the_click_has_outputs_of_its_own_where_it_is_told(device, play, stems, monkeypatch):
+    with JackServer(rate_hz=RATE, period=128, outputs=4) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        player = play(device, channels=(3, 4), click_channels=(1, 2))
+        ports = {
+            "system": ("PortAudio:out_2", "PortAudio:out_0"),
+            "jack": ("workstation:left", "workstation:click_left"),
+        }[device]
+        with Recorder(server) as recorder:
+            recorder.connect(*ports)
+            recorder.freewheel(on=True)
+            player.set("click.on")
+            player.play()
+            until(lambda: player.state.playing)
+            until(lambda: not player.state.playing, 60)
+            recorder.freewheel(on=False)
+            samples = recorder.stop().samples
+        player.close()
+    begin = np.flatnonzero(samples.any(axis=1))[0]
+    mix = sum(samples.astype(np.float64) for _, samples in stems.values()).astype(np.float32)
+    np.testing.assert_array_equal(samples[begin:, 0][: 60 * RATE], mix[0])
+    click = samples[begin:, 1]
+    beats = click[: 59 * RATE].reshape(-1, RATE // 2)  # 120 bpm
+    assert np.abs(beats[:, :400]).max(axis=1).min() > 0.2
+    assert not beats[:, 4000:].any()
+
+
+def test_midi_clock_goes_out_along_the_beats(server, play):
+    with ClockReader(server, "SYNC BOX") as box:
+        player = play("jack", clock_ports=("SYNC BOX",))
+        player.play()
+        player.wait(3.0)
+        player.pause()
+        until(lambda: box.events() and box.events()[-1][1] == b"\xfc")
+        events = box.events()
+    assert [data for _, data in events if data != b"\xf8"] == [b"\xf2\0\0", b"\xfa", b"\xfc"]
+    frames = np.array([frame for frame, data in events if data == b"\xf8"])
+    assert len(frames) == pytest.approx(24 * 6, abs=8)
+    line = np.arange(len(frames)) * RATE / 48
+    late = frames - line
+    late = (late - np.median(late)) / RATE
+    assert np.percentile(np.abs(late), 90) < 0.012

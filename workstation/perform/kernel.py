@@ -83,18 +83,16 @@ def _mix_strip(
     filtering = strip[FILTER] != 0.0 or strip[FILTER_LEFT] > 0
     if not filtering:
         strip[MEMORY : MEMORY + 4] = 0.0
-        steady = strip[GAIN_LEFT] == 0 and strip[PAN_LEFT] == 0 and strip[SLICE_FADE] == 0
-        inside = first >= 0 and first + bus.shape[0] <= x.shape[0] and x.shape[1] == 2
-        if (
-            steady
-            and inside
-            and strip[HEARD] == strip[HEARD_TARGET]
-            and strip[SLICE_FRAMES] == 0
-            and crossfade[0] >= crossfade[1]
-        ):
-            add_steady(x, first, strip, ramp, bus, meter)
-            return
     coefficient = strip_filter(strip[FILTER], rate)
+    steady = strip[GAIN_LEFT] == 0 and strip[PAN_LEFT] == 0 and strip[FILTER_LEFT] == 0
+    plain = strip[SLICE_FADE] == 0 and strip[SLICE_FRAMES] == 0 and crossfade[0] >= crossfade[1]
+    inside = first >= 0 and first + bus.shape[0] <= x.shape[0] and x.shape[1] == 2
+    if steady and plain and inside and strip[HEARD] == strip[HEARD_TARGET]:
+        if filtering:
+            add_filtered(x, first, strip, ramp, coefficient, bus, meter)
+        else:
+            add_steady(x, first, strip, ramp, bus, meter)
+        return
     for i in range(bus.shape[0]):
         # Ramps first: what a change sets off begins with the very next sample.
         amplitude = strip[GAIN_EXACT]
@@ -183,6 +181,46 @@ def _add_steady(
     meter[0], meter[1], meter[2], meter[3] = top_left, top_right, sum_left, sum_right
 
 
+def _add_filtered(
+    x: _Floats,
+    first: int,
+    strip: _Doubles,
+    ramp: int,
+    coefficient: tuple[float, float, float],
+    bus: _Doubles,
+    meter: _Doubles,
+) -> None:
+    """Add a stereo stem through its filter, on which nothing moves: as in the long way."""
+    heard = strip[HEARD] / ramp
+    amplitude = strip[GAIN_EXACT] * (heard * heard * (3.0 - 2.0 * heard))
+    g, low_pass, wet = coefficient
+    a1 = 1.0 / (1.0 + g * (g + _DAMPING))
+    for channel in range(2):
+        side = 1.0 - strip[PAN] if channel == 0 else 1.0 + strip[PAN]
+        gain = amplitude * min(1.0, side)
+        top, power = meter[channel], meter[2 + channel]
+        band, low = strip[MEMORY + 2 * channel], strip[MEMORY + 2 * channel + 1]
+        for i in range(bus.shape[0]):
+            value = float(x[first + i, channel]) + 0.0
+            v3 = value - low
+            v1 = a1 * band + g * a1 * v3
+            v2 = low + g * v1
+            band = 2.0 * v1 - band
+            low = 2.0 * v2 - low
+            if abs(band) < _SILENT:
+                band = 0.0
+            if abs(low) < _SILENT:
+                low = 0.0
+            passed = v2 if low_pass > 0 else value - _DAMPING * v1 - v2
+            value += wet * (passed - value)
+            value *= gain
+            bus[i, channel] += value
+            top = max(top, abs(value))
+            power += value * value
+        meter[channel], meter[2 + channel] = top, power
+        strip[MEMORY + 2 * channel], strip[MEMORY + 2 * channel + 1] = band, low
+
+
 def _strip_filter(position: float, rate: float) -> tuple[float, float, float]:
     """Coefficient, 1 for low-pass or 0 for high-pass, and how much of the filter is heard."""
     amount = min(abs(position), 1.0)
@@ -262,6 +300,7 @@ at = numba.njit(inline="never")(_at)
 repeated = numba.njit(inline="never")(_repeated)
 strip_filter = numba.njit(inline="never")(_strip_filter)
 add_steady = numba.njit(inline="never")(_add_steady)
+add_filtered = numba.njit(inline="never")(_add_filtered)
 
 # Stems are mapped files: read-only, and their samples start at any byte.
 _STEM = numba.types.Array(numba.float32, 2, "C", readonly=True, aligned=False)

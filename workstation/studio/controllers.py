@@ -24,7 +24,7 @@ from workstation.midi.mapping import (
 from workstation.midi.messages import decode, encode
 from workstation.midi.ports import InputPort, MidiSystem, OutputPort, output_of, stable_name
 from workstation.midi.surface import Surface
-from workstation.model import ExistsError, JobContext, UsageError
+from workstation.model import CancelledError, JobContext, UsageError
 from workstation.model.controls import (
     STRIPS_PER_BANK,
     ControlChange,
@@ -271,7 +271,7 @@ def learn(
             say(f"Move the knob, fader or pad for {target} (Ctrl-C ends).")
             message = None
             while message is None and not job.cancelled:
-                with contextlib.suppress(Exception):
+                with contextlib.suppress(CancelledError):
                     moved, messages = listener.movement(job)
                     if source is None or moved == source:
                         source = moved
@@ -322,22 +322,6 @@ def describe(message: MessageSpec) -> str:
         "relative": f"endless encoder ({message.encoding}), CC",
     }
     return f"{kinds[message.kind]} {message.number} {where}"
-
-
-def copy_preset(name: str) -> Path:
-    """Copy a shipped mapping into the user's folder, to change it there.
-
-    Raises:
-        UsageError: There is no such mapping.
-        ExistsError: It is there already.
-    """
-    mapping = find_mapping(name)
-    path = user_presets() / f"{mapping.id}.toml"
-    if path.exists():
-        raise ExistsError(f"{path} is there already.", "Change that file.")
-    with atomic_file(path) as partial:
-        partial.write_text(mapping_text(mapping), encoding="utf-8")
-    return path
 
 
 class ControllerTest:

@@ -345,7 +345,10 @@ class Player:
             except subprocess.TimeoutExpired:
                 self._kill()
         if self._keep is not None:
-            self._keep(mixer, self._groups, self._snapshots)
+            try:
+                self._keep(mixer, self._groups, self._snapshots)
+            except errors.WorkstationError as error:
+                self._say(f"The mixer was not kept for next time. {error.problem}")
 
     def __enter__(self) -> Self:
         return self
