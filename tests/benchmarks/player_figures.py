@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
-from tests.jack import JackServer, MidiBox, Recorder
+from tests.jack import ClockReader, JackServer, MidiBox, Recorder
 from workstation.audio import FloatWav, map_samples
 from workstation.model import BeatGrid
 from workstation.model.mixer import MixerState
@@ -48,13 +48,13 @@ def make_stems(folder, seconds, names=NAMES, *, constant=False):
     return stems
 
 
-def player(stems, folder, seconds, device):
+def player(stems, folder, seconds, device, **wires):
     setup = PlayerSetup(
         stems=stems, engine="noise", sample_rate_hz=RATE, frames=seconds * RATE,
         grid=BeatGrid.constant(bpm=120, first_beat_s=0.0, duration_s=min(seconds, 600)),
         takes=TakeShelf(folder / "takes"),
     )  # fmt: skip
-    return Player(setup, OutputOptions(device=device, block_frames=PERIOD), Connections())
+    return Player(setup, OutputOptions(device=device, block_frames=PERIOD), Connections(**wires))
 
 
 def busy(ended):
@@ -138,6 +138,28 @@ def latency(folder, server):
     ended.set()
 
 
+def clock(folder, server):
+    stems = make_stems(folder, 60)
+    for device in ("system", "jack"):
+        ended = threading.Event()
+        threading.Thread(target=busy, args=(ended,), daemon=True).start()
+        with ClockReader(server, "SYNC BOX") as box:
+            with player(stems, folder, 60, device, clock_ports=("SYNC BOX",)) as playing:
+                playing.play()
+                playing.wait(20)
+            events = box.events()
+        ended.set()
+        frames = np.array([frame for frame, data in events if data == b"\xf8"])
+        late = frames - np.arange(len(frames)) * RATE / 48
+        off = 1e3 * np.abs(late - np.median(late)) / RATE
+        p50, p99 = np.percentile(off, [50, 99])
+        print(
+            f"clock {device:7} {len(frames)} clocks: off the line p50 {p50:.2f}  p99 {p99:.2f}  "
+            f"max {off.max():.2f} ms (JACK MIDI moves in periods of {1e3 * PERIOD / RATE:.1f} ms)",
+            flush=True,
+        )
+
+
 def resident(pid):
     """Resident memory in MiB: all, and what is not mapped from files."""
     values = {}
@@ -196,8 +218,8 @@ def main():
         folder = Path(name)
         if what == "load":
             load(folder, *(int(r) for r in rest))
-        elif what == "latency":
-            latency(folder, server)
+        elif what in {"latency", "clock"}:
+            {"latency": latency, "clock": clock}[what](folder, server)
         else:
             {"memory": memory, "render": render}[what](folder)
 

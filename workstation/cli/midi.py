@@ -65,7 +65,7 @@ def presets(*, as_json: bool) -> None:
         print_json([as_values(mapping) for mapping in mappings])
         return
     files = mapping_files()
-    rows = table("Name", "Device", "Controls", "Tried on hardware", "From", right=("Controls",))
+    rows = table("Name", "Device", "Controls", "Tried", "From", right=("Controls",))
     for mapping in mappings:
         own = files[mapping.id].parent == user_presets()
         rows.add_row(

@@ -349,12 +349,9 @@ def status(player: Player, state: PlayerState) -> str:
 
 
 def _strip(player: Player, stem: str, peak: float) -> str:
-    """A stem with its level; in brackets while it is silenced, with … while that waits."""
+    """A stem with its level, or × while it is silent; … while a mute or solo waits."""
+    waits = player.is_waiting(f"{stem}.mute") or player.is_waiting(f"{stem}.solo")
+    heard = player.mixer.audible(stem) != waits  # What waits is still as it was.
     level_db = 20 * math.log10(peak) if peak > 1e-5 else -100.0
-    bar = _BARS[min(8, max(0, round((level_db + 48) / 6)))]
-    name = shown(stem)[:10]
-    if not player.mixer.audible(stem):
-        name = f"({name})"
-    if player.is_waiting(f"{stem}.mute") or player.is_waiting(f"{stem}.solo"):
-        name += "…"
-    return f"{name} {bar}"
+    mark = _BARS[min(8, max(0, round((level_db + 48) / 6)))] if heard else "×"
+    return f"{shown(stem)[:10]} {mark}{'…' if waits else ' '}"
