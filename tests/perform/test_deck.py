@@ -152,6 +152,40 @@ def test_a_loop_returns_on_its_frame_and_keeps_the_attack_of_its_start(tracks):
     assert deck.head == 12000
 
 
+def steepest_step(events, frames=24000, rate=48000):
+    """The largest step between two samples of a soft low sine that is played with events."""
+    t = np.arange(rate * 4) / rate
+    sine = (0.5 * np.sin(2 * np.pi * 55 * t + 0.3)).astype(np.float32)
+    deck = Deck([Track("a", np.ascontiguousarray(np.stack([sine, sine], axis=1)))], rate)
+    out = np.zeros((frames, 2), np.float32)
+    at = 0
+    for event in [TakeEvent(0, "transport.play", 1.0), *events, None]:
+        until = frames if event is None else event.frame
+        deck.render(out[at:until])
+        at = until
+        if event is not None:
+            deck.apply(event)
+    return np.abs(np.diff(out[:, 0])).max()
+
+
+@pytest.mark.parametrize("before", [1, 60, 130, 239, 240, 241])
+def test_nothing_that_happens_just_before_the_end_of_a_loop_makes_a_step(before):
+    """A ramp has 240 frames; the loop is 5000 … 11000, and so is what is done to it."""
+    start, end = 5000 / 48000, 11000 / 48000
+    late = 11000 - before
+    loop = [TakeEvent(100, "loop.start", start), TakeEvent(100, "loop.end", end)]
+    plain = steepest_step(loop)
+    assert plain < 0.012
+    for events in (
+        [TakeEvent(late, "loop.start", start), TakeEvent(late, "loop.end", end)],
+        [*loop, TakeEvent(late, "loop.on", 0.0)],
+        [*loop, TakeEvent(6000, "transport.seek", late / 48000)],
+        [*loop, *(TakeEvent(8000 + k, "transport.seek", k / 100) for k in range(0, before, 17))],
+        [*loop, TakeEvent(late, "transport.seek", 4.0)],
+    ):
+        assert steepest_step(events) < 0.012
+
+
 def test_a_stutter_repeats_its_slice_and_returns_in_time(tracks):
     at, back = 5200, 9000
     events = [

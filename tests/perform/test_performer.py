@@ -180,8 +180,10 @@ def test_bars_back_and_forward(rig):
     rig.run(FIRST + BAR + 6000)
     rig.change("transport.back")
     assert rig.deck.head == FIRST + BAR
+    rig.run(100)
     rig.change("transport.back")
     assert rig.deck.head == FIRST
+    rig.run(100)
     rig.change("transport.forward")
     assert rig.deck.head == FIRST + BAR
 

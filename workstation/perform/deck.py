@@ -87,6 +87,8 @@ class Deck:
         self._fade = np.zeros(2, np.int64)
         self._old_head = 0
         self._crossfade_left = 0
+        self._held_seek: int | None = None  # A jump that waits until the last one is faded.
+        self._loop_fades = True  # Whether the end of the loop fades into what precedes its start.
         self._bus = np.zeros((MAX_BLOCK, 2))
         self._heads = np.zeros(2, np.int64)
         self._weights = np.zeros(2, np.int64)
@@ -177,26 +179,64 @@ class Deck:
                 # What was changed at rest is there from the first sample.
                 self.set_mixer(self.mixer)
                 self._crossfade_left = 0
+                self._held_seek = None
+                self._loop_fades = not self._near_loop_end(self.head)
             self.playing = bool(value)
             self._fade[1] = self.ramp if value else 0
             if value and self.head == 0 and self._fade[0] == 0:
                 self._fade[0] = self.ramp  # A song's own beginning is not faded in.
         else:
-            target = min(max(round(value * self.rate), 0), self.frames)
-            if self.moving:
-                self._old_head = self.head
-                self._crossfade_left = self.ramp
-            self.head = target
+            self._jump(min(max(round(value * self.rate), 0), self.frames))
+
+    def _jump(self, target: int) -> None:
+        """Go on from another frame, with a short crossfade from where the head was."""
+        if self.loop is not None and self._near_loop_end(target):
+            target = self.loop[0]  # It would return at once.
+        if self.moving and (self._crossfade_left > 0 or self._in_loop_fade()):
+            self._held_seek = target
+            return
+        if self.moving:
+            self._old_head = self.head
+            self._crossfade_left = self.ramp
+        self._loop_fades = True
+        self.head = target
 
     def _apply_loop(self, what: str, value: float) -> None:
         frame = round(value * self.rate)
-        start, end = self.loop or (0, self.frames)
+        before = self.loop
+        start, end = before or (0, self.frames)
         if what == "start":
-            self.loop = (frame, max(end, frame))
+            after: tuple[int, int] | None = (frame, max(end, frame))
         elif what == "end":
-            self.loop = (min(start, frame), frame)
-        elif not value:
-            self.loop = None
+            after = (min(start, frame), frame)
+        else:
+            after = before if value else None
+        if after == before:
+            return
+        weight = self._loop_weight()
+        if before is not None and weight > 0 and self._crossfade_left == 0:
+            # The fade into the return is under way: it goes back from where it is.
+            self._old_head = self.head - (before[1] - before[0])
+            self._crossfade_left = round(weight * (self.ramp + 1))
+        self.loop = after
+        self._loop_fades = not self._near_loop_end(self.head)
+
+    def _near_loop_end(self, frame: int) -> bool:
+        """Whether a crossfade from here on would run into the fade at the end of the loop."""
+        return self.loop is not None and 0 < self.loop[1] - frame <= self._loop_fade() + self.ramp
+
+    def _in_loop_fade(self) -> bool:
+        """Whether the head is where the end of the loop fades into what precedes its start."""
+        if self.loop is None or not self._loop_fades:
+            return False
+        return 0 < self.loop[1] - self.head <= self._loop_fade()
+
+    def _loop_weight(self) -> float:
+        """How far the fade at the end of the loop has gone at the frame that sounded last."""
+        if self.loop is None or not self._in_loop_fade():
+            return 0.0
+        fade = self._loop_fade()
+        return (fade - (self.loop[1] - self.head)) / (fade + 1)
 
     # -- sound ------------------------------------------------------------------------------
 
@@ -215,7 +255,7 @@ class Deck:
         if not self.moving:
             out[:] = 0.0
             return len(out)
-        if self.playing and self.head >= self.frames:
+        if self.playing and self.head >= self.frames and self._crossfade_left == 0:
             self.playing = False  # The end of the song: there is nothing left to fade.
             self._fade[:] = 0
             return 0
@@ -225,8 +265,20 @@ class Deck:
         self._old_head += count
         self._crossfade_left = max(0, self._crossfade_left - count)
         if self.loop is not None and self.head == self.loop[1]:
-            self.head = self.loop[0]
+            self._return()
+        if self._held_seek is not None and self._crossfade_left == 0 and not self._in_loop_fade():
+            target, self._held_seek = self._held_seek, None
+            self._jump(target)
         return count
+
+    def _return(self) -> None:
+        """Go from the end of the loop to its start."""
+        assert self.loop is not None
+        if not self._loop_fades and 2 * self._crossfade_left <= self.ramp:
+            self._old_head = self.head
+            self._crossfade_left = self.ramp
+        self._loop_fades = True
+        self.head = self.loop[0]
 
     def _next_turn(self) -> int:
         """Frames until something changes in how the stems are read."""
@@ -254,7 +306,7 @@ class Deck:
         if self._crossfade_left > 0:
             heads[1] = self._old_head
             weights[:] = self.ramp + 1 - self._crossfade_left, self.ramp + 1
-        elif self.loop is not None and 0 < self.loop[1] - self.head <= self._loop_fade():
+        elif self.loop is not None and self._in_loop_fade():
             # The weights run to the head that comes from before the loop.
             heads[0] = self.head - (self.loop[1] - self.loop[0])
             heads[1] = self.head
@@ -276,7 +328,11 @@ class Deck:
                 "strips": self._strips.ravel().tolist(),
                 "master": self._master.tolist(),
                 "transport": [
-                    float(x) for x in (*self._fade, self._old_head, self._crossfade_left)
+                    *map(float, self._fade),
+                    float(self._old_head),
+                    float(self._crossfade_left),
+                    float(self._loop_fades),
+                    -1.0 if self._held_seek is None else float(self._held_seek),
                 ],
             }
         return TakeStart(self.head, self.playing, self.loop, self.mixer, running)
@@ -289,13 +345,15 @@ class Deck:
         self.playing = start.playing
         self._fade[:] = self.ramp if start.playing else 0
         self._crossfade_left = 0
+        self._held_seek = None
+        self._loop_fades = not self._near_loop_end(self.head)
         if start.running:
             self._strips[:] = np.reshape(start.running["strips"], self._strips.shape)
             self._master[:] = start.running["master"]
-            level, target, self._old_head, self._crossfade_left = (
-                int(x) for x in start.running["transport"]
-            )
+            level, target, old, left, fades, held = map(int, start.running["transport"])
             self._fade[:] = level, target
+            self._old_head, self._crossfade_left = old, left
+            self._loop_fades, self._held_seek = bool(fades), held if held >= 0 else None
 
 
 def _jump(ramp: npt.NDArray[np.float64], factor: float) -> None:
