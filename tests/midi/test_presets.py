@@ -89,7 +89,13 @@ def test_a_mapping_survives_its_text(mapping, tmp_path):
         ("Launch Control XL:Launch Control XL MIDI 1", "novation_launch_control_xl"),
         ("nanoKONTROL2:nanoKONTROL2 MIDI 1", "korg_nanokontrol2"),
         ("X-TOUCH MINI:X-TOUCH MINI MIDI 1", "behringer_xtouch_mini"),
+        ("Launchpad Mini MK3 LPMiniMK3 MIDI Out", "novation_launchpad_mini_mk3"),
+        ("LPX MIDI", "novation_launchpad_x"),
+        ("BCF2000:BCF2000 MIDI 1", "behringer_bcf2000"),
         ("DDJ-FLX4:DDJ-FLX4 MIDI 1", "pioneer_ddj_flx4"),
+        ("DDJ-400:DDJ-400 MIDI 1", "pioneer_ddj_400"),
+        ("DJControl Inpulse 300:DJControl Inpulse 300 MIDI 1", "hercules_inpulse_200_300"),
+        ("X-Touch:X-Touch X-Touch INT", None),
         ("Midi Through:Midi Through Port-0", None),
         ("Some Keyboard", None),
     ],
@@ -97,6 +103,38 @@ def test_a_mapping_survives_its_text(mapping, tmp_path):
 def test_a_port_finds_its_mapping(port, expected):
     found = mapping_for_port(port, MAPPINGS)
     assert (None if found is None else found.id) == expected
+
+
+def test_only_mappings_for_any_device_wait_to_be_named():
+    """`--controller` uses a mapping without ports for every controller."""
+    nameless = {mapping.id for mapping in MAPPINGS if not mapping.ports}
+    assert nameless == {"generic_8_faders", "mackie_control"}
+
+
+def _surface(name):
+    table = control_table(STEMS)
+    values = {control: spec.default for control, spec in table.items()}
+    surface = Surface(next(m for m in MAPPINGS if m.id == name), table, STEMS, values.__getitem__)
+    surface.opening()
+    return surface, values
+
+
+@pytest.mark.parametrize("name", ["novation_launchpad_x", "novation_launchpad_mini_mk3"])
+@pytest.mark.parametrize("muted", [0.0, 1.0])
+def test_a_waiting_launchpad_pad_pulses_in_the_colour_of_its_stem(name, muted):
+    """Channel 3 pulses; channel 2 would flash between the colour and the same colour."""
+    surface, values = _surface(name)
+    values["drums.mute"] = muted
+    surface.feedback(lambda _: False)
+    assert surface.feedback(lambda control: control == "drums.mute") == [bytes([0x92, 81, 5])]
+
+
+@pytest.mark.parametrize(
+    ("program", "control"), [(1, "drums.mute"), (9, "drums.solo"), (17, "drums.others")]
+)
+def test_the_first_buttons_of_a_bcf2000_are_those_of_the_first_stem(program, control):
+    surface, _ = _surface("behringer_bcf2000")
+    assert [change.control for change in surface.receive(bytes([0xCA, program]))] == [control]
 
 
 def test_the_readme_lists_every_mapping():
