@@ -144,6 +144,7 @@ mappings = st.builds(
     st.lists(st.binary(min_size=1, max_size=8), max_size=2).map(tuple),
     st.lists(st.binary(min_size=1, max_size=8), max_size=2).map(tuple),
     st.sampled_from([None, "mackie"]),
+    st.lists(st.text(max_size=10), max_size=2).map(tuple),
 )
 
 

@@ -98,6 +98,9 @@ def test_a_mapping_survives_its_text(mapping, tmp_path):
         ("X-Touch:X-Touch X-Touch INT", None),
         ("Midi Through:Midi Through Port-0", None),
         ("Some Keyboard", None),
+        ("APC mini mk2 Notes", None),
+        ("Launchpad X:Launchpad X LPX DAW In", None),
+        ("Arturia BeatStep Pro", None),
     ],
 )
 def test_a_port_finds_its_mapping(port, expected):

@@ -233,7 +233,7 @@ def test_a_mackie_display_shows_names_gains_and_levels():
     assert names[7:-1].decode() == "".join(f"stem {n} " for n in range(1, 9))
     assert gains[7 : 7 + 14].decode() == "0.0    -6.0   "
     assert [m[0] for m in shown[2:]] == [0xD0] * 8
-    assert shown[2][1] == 12
+    assert shown[2][1] == 11
 
 
 @given(st.lists(st.binary(min_size=1, max_size=3), max_size=30))

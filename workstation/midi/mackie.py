@@ -17,7 +17,8 @@ _ROW = _CELL * STRIPS_PER_BANK
 _DISPLAY = bytes.fromhex("F0 00 00 66 14 12")
 _CHANNEL_PRESSURE = 0xD0
 # Segments of the meter light from these levels on, in dB of full scale.
-_SEGMENTS_DB = (-60, -50, -40, -35, -30, -25, -20, -16, -12, -8, -6, -4, -2, -0.1)
+# Twelve of them; the codes above light the overload, which would stay lit.
+_SEGMENTS_DB = (-60, -50, -40, -30, -25, -20, -15, -10, -8, -6, -4, -2)
 
 
 # What a message shows: the same key again replaces it.

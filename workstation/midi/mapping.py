@@ -1,4 +1,4 @@
-"""Mapping files: TOML in `presets/`, and in the user's own folder, which comes first.
+"""Mapping files: TOML in `presets/`, and in the user's own folder, whose files hide shipped ones.
 
 One `[[bind]]` can stand for a row of knobs: `numbers` (or `channels`) list what they send, and
 `#` in `to` counts them from 1: `to = "strip#.gain"`. See `presets/README.md`.
@@ -68,6 +68,7 @@ class _Row(_Sent, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     name: str
     ports: tuple[str, ...] = ()
+    not_ports: tuple[str, ...] = ()
     verified: bool = False
     source: str = ""
     takeover: Takeover = "pickup"
@@ -107,13 +108,18 @@ def find_mapping(name: str) -> MidiMapping:
 
 
 def mapping_for_port(port: str, mappings: list[MidiMapping]) -> MidiMapping | None:
-    """Choose the mapping of a port: the one whose known name is the longest part of it."""
+    """Choose the mapping of a port: the one whose known name is the longest part of it.
+
+    None also for the second port of a device that its mapping names as not meant.
+    """
     best: tuple[int, MidiMapping] | None = None
     for mapping in mappings:
         for known in mapping.ports:
             if known.lower() in port.lower() and (best is None or len(known) > best[0]):
                 best = (len(known), mapping)
-    return None if best is None else best[1]
+    if best is None or any(word.lower() in port.lower() for word in best[1].not_ports):
+        return None
+    return best[1]
 
 
 def all_mappings() -> list[MidiMapping]:
@@ -144,6 +150,7 @@ def read_mapping(path: Path) -> MidiMapping:
             id=path.stem,
             name=file.name,
             ports=file.ports,
+            not_ports=file.not_ports,
             bindings=bindings,
             verified=file.verified,
             source=file.source,
@@ -238,6 +245,8 @@ def mapping_text(mapping: MidiMapping) -> str:
     """A mapping as the text of a file: one `[[bind]]` for each knob."""
     lines = [f"name = {_quoted(mapping.name)}"]
     lines.append(f"ports = [{', '.join(_quoted(p) for p in mapping.ports)}]")
+    if mapping.not_ports:
+        lines.append(f"not_ports = [{', '.join(_quoted(p) for p in mapping.not_ports)}]")
     lines.append(f"verified = {str(mapping.verified).lower()}")
     if mapping.source:
         lines.append(f"source = {_quoted(mapping.source)}")

@@ -100,6 +100,7 @@ class MidiMapping(msgspec.Struct, frozen=True):
         id: Name of its file without the suffix.
         name: Of the device.
         ports: A MIDI port whose name contains one of these, in any case, is this device.
+        not_ports: Unless it contains one of these: another port of the device, or another model.
         verified: A person has tried the mapping on the hardware.
         source: Where its numbers come from.
         takeover: What knobs and faders do while they stand apart from their control.
@@ -119,3 +120,4 @@ class MidiMapping(msgspec.Struct, frozen=True):
     init: tuple[bytes, ...] = ()
     reset: tuple[bytes, ...] = ()
     display: Literal["mackie"] | None = None
+    not_ports: tuple[str, ...] = ()
