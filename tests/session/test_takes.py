@@ -77,6 +77,32 @@ def test_a_damaged_take_is_named(shelf, text):
         shelf.numbered()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sample_rate_hz": 0},
+        {"length_frames": -1},
+        {"events": [{"frame": 5, "control": "flute.mute", "value": 1.0}]},
+        {"events": [{"frame": 5, "control": "drums.mute", "value": float("nan")}]},
+        {"events": [{"frame": -5, "control": "drums.mute", "value": 1.0}]},
+        {"events": [{"frame": 5, "control": "drums.stutter", "value": 8.0, "slice": [0, 0]}]},
+        {
+            "events": [
+                {"frame": 9, "control": "drums.mute", "value": 1.0},
+                {"frame": 5, "control": "drums.mute", "value": 0.0},
+            ]
+        },
+        {"stems": ["drums", "drums"]},
+    ],
+)
+def test_a_take_that_no_player_made_is_refused(shelf, change):
+    shelf.add(take())
+    file = shelf.folder / "1.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    with pytest.raises(InputError, match=r"1\.json is damaged"):
+        shelf.find("1")
+
+
 def test_a_take_of_a_newer_version_says_so(shelf):
     shelf.add(take())
     file = shelf.folder / "1.json"
@@ -128,6 +154,13 @@ def test_a_killed_player_leaves_all_but_the_last_moment(shelf):
     assert said * 100 <= found.length_frames <= said * 100 + 100
     assert [e.frame for e in found.events] == [100 * k for k in range(1, len(found.events) + 1)]
     assert list(shelf.folder.glob(".*.journal")) == []
+
+
+def test_a_journal_that_no_player_wrote_stops_nothing_and_is_not_thrown_away(shelf):
+    shelf.add(take("one"))
+    (shelf.folder / ".bad.journal").write_text('{"name": 3}\n{"frame": 1}\n')
+    assert [t.name for t in shelf.numbered().values()] == ["one"]
+    assert (shelf.folder / ".bad.damaged").is_file()
 
 
 def test_nobody_can_lead_the_shelf_outside(shelf, tmp_path):

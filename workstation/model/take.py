@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import msgspec
 
 from workstation.model.mixer import MixerState
 
 TAKE_SCHEMA_VERSION = 1
+
+# What a take can hold: everything that changes the sound.
+TRANSPORT = frozenset(
+    {"transport.play", "transport.seek", "loop.start", "loop.end", "loop.on", "master.gain"}
+)
+PER_STEM = frozenset({"gain", "pan", "mute", "solo", "filter", "stutter"})
 
 
 class TakeEvent(msgspec.Struct, frozen=True):
@@ -78,3 +87,37 @@ class Take(msgspec.Struct, frozen=True):
     def duration_s(self) -> float:
         """Length in seconds."""
         return self.length_frames / self.sample_rate_hz
+
+    def check(self) -> None:
+        """Refuse a take that no player can have made: it may come from a stranger.
+
+        Raises:
+            ValueError: It has numbers that are none, changes of what is not there, or frames
+                that go back.
+        """
+        start = self.start
+        if self.sample_rate_hz <= 0 or self.length_frames < 0 or start.frame < 0:
+            raise ValueError("it has no sample rate, or a negative length")
+        if start.loop is not None and not 0 <= start.loop[0] < start.loop[1]:
+            raise ValueError("its loop ends before it starts")
+        if set(start.mixer.strips) != set(self.stems) or len(set(self.stems)) != len(self.stems):
+            raise ValueError("its mixer has other strips than its stems")
+        numbers = [start.mixer.master_db, *itertools.chain(*start.running.values())]
+        for strip in start.mixer.strips.values():
+            numbers += [strip.gain_db, strip.pan, strip.filter]
+        numbers += [event.value for event in self.events]
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError("it has values that are no numbers")
+        if any(a.frame > b.frame for a, b in itertools.pairwise(self.events)):
+            raise ValueError("its changes are not in the order of their frames")
+        for event in self.events:
+            self._check_event(event)
+
+    def _check_event(self, event: TakeEvent) -> None:
+        stem, _, what = event.control.rpartition(".")
+        if event.control not in TRANSPORT and not (stem in self.stems and what in PER_STEM):
+            raise ValueError(f"it changes {event.control!r}, which is not there")
+        if event.frame < 0 or event.over_frames < 0 or abs(event.value) > 1e9:
+            raise ValueError(f"its change of {event.control!r} is out of range")
+        if event.slice is not None and (event.slice[1] < 1 or abs(event.slice[0]) > 1e12):
+            raise ValueError("it repeats a slice without length")

@@ -337,8 +337,19 @@ class Deck:
             }
         return TakeStart(self.head, self.playing, self.loop, self.mixer, running)
 
+    def check_start(self, start: TakeStart) -> None:
+        """Refuse the start of a take that was made by another kind of mixer.
+
+        Raises:
+            ValueError: Its running numbers do not fit.
+        """
+        sizes = {name: len(numbers) for name, numbers in start.running.items()}
+        if sizes not in ({}, {"strips": self._strips.size, "master": 4, "transport": 6}):
+            raise ValueError("the numbers of its mixing loop do not fit this one")
+
     def begin(self, start: TakeStart) -> None:
         """Stand as a take began."""
+        self.check_start(start)
         self.set_mixer(start.mixer)
         self.head = min(start.frame, self.frames)
         self.loop = start.loop

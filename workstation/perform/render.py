@@ -39,7 +39,12 @@ def render_take(
             f"Separate with the engine {take.engine} again.",
         )
     deck = Deck([by_name[name] for name in take.stems], take.sample_rate_hz)
-    deck.begin(take.start)
+    try:
+        deck.begin(take.start)
+    except ValueError as error:
+        raise InputError(
+            f'The take "{take.name}" cannot be rendered: {error}.', "Record it again."
+        ) from error
     job = job or JobContext()
     frame = 0
     events = [*take.events, None]

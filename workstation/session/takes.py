@@ -211,7 +211,11 @@ class TakeShelf:
         for path in sorted(self.folder.glob(".*.journal")):
             with contextlib.suppress(OSError), path.open("r+b") as file:
                 lock_file(file.fileno())  # Its player is alive while this fails.
-                take = _take_of_journal(file)
+                try:
+                    take = _take_of_journal(file)
+                except ValueError:  # No player wrote this; nothing is thrown away.
+                    path.rename(path.with_suffix(".damaged"))
+                    continue
                 if take is not None and take.length_frames > 0:
                     self.add(take)
                 path.unlink()
@@ -283,7 +287,9 @@ def _take_of_journal(file: IO[bytes]) -> Take | None:
     if take is None:
         return None
     kept = tuple(event for event in events if event.frame <= length)
-    return msgspec.structs.replace(take, events=kept, length_frames=length)
+    whole = msgspec.structs.replace(take, events=kept, length_frames=length)
+    whole.check()
+    return whole
 
 
 def _lines(file: IO[bytes]) -> Iterator[Any]:
@@ -296,8 +302,7 @@ def _lines(file: IO[bytes]) -> Iterator[Any]:
 
 def _convert(values: Any) -> Take:  # noqa: ANN401  (decoded JSON)
     take = msgspec.convert(values, Take)
-    if take.sample_rate_hz <= 0 or take.length_frames < 0:
-        raise ValueError("a take needs a sample rate and a length")
+    take.check()
     return take
 
 

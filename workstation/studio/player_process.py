@@ -339,7 +339,13 @@ class PlayerProcess:
         do = request["do"]
         if do == "replay":
             take = msgspec.convert(request["take"], Take)
-            performer.post(lambda: performer.replay(take))
+            try:
+                take.check()
+                self.deck.check_start(take.start)
+            except ValueError as error:
+                self.say(f'The take "{take.name}" cannot be played: {error}.')
+            else:
+                performer.post(lambda: performer.replay(take))
         elif do == "name":
             self._take_name = request["name"]
         elif do == "group":
