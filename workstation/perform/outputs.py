@@ -5,6 +5,7 @@ Every output asks a `Render` for blocks, on a thread of its own.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -163,7 +164,9 @@ def open_output(options: OutputOptions, rate_hz: int) -> Output:
     device = sounddevice.query_devices(index)
     host = sounddevice.query_hostapis(device["hostapi"])["name"]
     if options.device is None and host.startswith("JACK"):
-        return _jack_output(options)
+        # The same server by the shorter way, where the library for it is there.
+        with contextlib.suppress(UnavailableError):
+            return _jack_output(options)
     return PortAudioOutput(sounddevice, index, options, rate_hz, block)
 
 
