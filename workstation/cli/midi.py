@@ -30,7 +30,7 @@ def midi() -> None:
     """
 
 
-@midi.command("ports")
+@midi.command("ports", short_help="List the inputs and their mappings.")
 @json_option
 @command
 def ports(*, as_json: bool) -> None:
@@ -53,7 +53,7 @@ def ports(*, as_json: bool) -> None:
     console().print(rows)
 
 
-@midi.command("presets")
+@midi.command("presets", short_help="List the mappings there are.")
 @json_option
 @command
 def presets(*, as_json: bool) -> None:
@@ -80,7 +80,7 @@ def presets(*, as_json: bool) -> None:
     console().print(rows)
 
 
-@midi.command("monitor")
+@midi.command("monitor", short_help="Print every message that comes in.")
 @click.option("--port", metavar="NAME", help="Part of the name of a port.  [default: all]")
 @click.option("--seconds", type=float, help="End after so long.  [default: Ctrl-C]")
 @command
@@ -100,7 +100,7 @@ def monitor(port: str | None, seconds: float | None) -> None:
                 click.echo(f"{found[0]}  {words(found[1])}")
 
 
-@midi.command("learn")
+@midi.command("learn", short_help="Learn which knob or pad moves what.")
 @click.argument("controls", nargs=-1, required=True, metavar="CONTROL…")
 @click.option("--port", metavar="NAME", help="Part of the name of its port.")
 @click.option("--name", metavar="NAME", help="Name of the mapping.  [default: the device]")
@@ -146,7 +146,7 @@ def learn(controls: tuple[str, ...], port: str | None, name: str | None, **optio
     print_path(path)
 
 
-@midi.command("test")
+@midi.command("test", short_help="Light the lights; say what each knob would do.")
 @click.argument("name", required=False, metavar="[MAPPING]")
 @click.option("--port", metavar="NAME", help="Part of the name of its port.")
 @click.option("--seconds", type=float, help="End after so long.  [default: Ctrl-C]")

@@ -152,7 +152,8 @@ class Performer:
         spec = self.table[change.control]
         now = self.value(change.control)
         if change.op == "toggle":
-            value = 0.0 if now != 0 else spec.clamp(change.value)
+            on = spec.clamp(change.value)
+            value = 0.0 if now == on else on
         elif change.op == "move":
             value = spec.value_at(spec.position_of(now) + change.value)
         else:

@@ -366,7 +366,7 @@ class ControllerTest:
     def _apply(self, change: ControlChange) -> None:
         spec, now = self.table[change.control], self._values[change.control]
         if change.op == "toggle":
-            self._values[spec.id] = 0.0 if now else change.value
+            self._values[spec.id] = 0.0 if now == change.value else change.value
         elif change.op == "move":
             self._values[spec.id] = spec.value_at(spec.position_of(now) + change.value)
         else:

@@ -43,6 +43,13 @@ _DEAD_AFTER_S = 1.2
 _CLOSE_WITHIN_S = 2.0
 
 
+# What a player that starts again is set to as before, besides its mixer.
+_KEPT = (
+    "click.on", "click.gain", "count_in.bars", "quantize.grid",
+    "loop.beats", "loop.start", "loop.end", "loop.on",
+)  # fmt: skip
+
+
 class PlayerState(msgspec.Struct, frozen=True):
     """Where the player stands.
 
@@ -217,7 +224,8 @@ class Player:
             self._request_bytes(msgspec.json.encode(order))
             self._wait_until_ready()
         finally:
-            shared.unlink(missing_ok=True)  # Both sides have it mapped by now.
+            with contextlib.suppress(PermissionError):  # Windows keeps what is mapped.
+                shared.unlink(missing_ok=True)  # Both sides have it mapped by now.
 
     def _wait_until_ready(self) -> None:
         assert self._process is not None
@@ -272,7 +280,7 @@ class Player:
     def _fail(self, problem: str) -> None:
         if self._failure is None:
             self._failure = UnavailableError(
-                problem, f"The take so far is kept. Start again; its last words: {log_file()}."
+                problem, f"The take so far is kept. Start it again; the log is {log_file()}."
             )
 
     def _watch(self, process: subprocess.Popen[bytes]) -> None:
@@ -321,8 +329,12 @@ class Player:
             UnavailableError: The device is still not there.
         """
         mixer, head = self.mixer, self._shared.get("head")
+        kept = {name: self.value(name) for name in _KEPT}
         self._kill()
         self._start(mixer, head)
+        for name, value in kept.items():
+            if name != "loop.on" or value:
+                self.set(name, value)
 
     def close(self) -> None:
         """End the take, let go of the device, keep the mixer. Closing twice is fine."""
@@ -653,12 +665,11 @@ class Player:
             name: Of that new take.
         """
         found = self.takes.find(take) if isinstance(take, str) else take
-        missing = [stem for stem in found.stems if stem not in self.stems]
-        if missing or found.sample_rate_hz != self._setup.sample_rate_hz:
+        here = (set(self.stems), self._setup.engine, self._setup.sample_rate_hz)
+        if (set(found.stems), found.engine, found.sample_rate_hz) != here:
             raise UsageError(
-                f'The take "{found.name}" was played on other stems'
-                + (f": {', '.join(missing)} are not here." if missing else "."),
-                f"Separate with the engine {found.engine} again.",
+                f'The take "{found.name}" was played on the stems of {found.engine}.',
+                f"Play it with --engine {found.engine}.",
             )
         if record:
             self.record(name)

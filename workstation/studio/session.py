@@ -71,10 +71,7 @@ class Session:
     @property
     def stems(self) -> dict[str, Path]:
         """The stems in use: name to float32 WAV. Empty before separation."""
-        return {
-            stem.name: self._folder.audio_path(stem.audio)
-            for stem in self._state.stems_of(self._state.engine)
-        }
+        return self._stems_of(self._state.engine)
 
     def stem_states(self) -> dict[str, str]:
         """The stems in use with their paths, or `missing` where the file is gone."""
@@ -449,13 +446,25 @@ class Session:
         from workstation.studio.rendering import render_session
 
         job = job or JobContext()
-        self.separate(job=job.part(0.0, 0.5))
-        mixer = self._state.mixer or MixerState.neutral(tuple(self.stems))
         found = None if take is None else self.takes.find(take)
+        if found is None or found.engine == self.engine:
+            self.separate(job=job.part(0.0, 0.5))
+        stems = self.stems if found is None else self._stems_of(found.engine)
+        if found is not None and not stems:
+            raise UsageError(
+                f'The take "{found.name}" was played on the stems of {found.engine}, '
+                "which are not here.",
+                f"Separate with --engine {found.engine} first.",
+            )
+        mixer = self._state.mixer or MixerState.neutral(tuple(stems))
         return render_session(
-            self.stems, mixer, found, Path(out), encoding, overwrite=overwrite,
+            stems, mixer, found, Path(out), encoding, overwrite=overwrite,
             job=job.part(0.5, 1.0, "Rendering"),
         )  # fmt: skip
+
+    def _stems_of(self, engine: str | None) -> dict[str, Path]:
+        stems = self._state.stems_of(engine)
+        return {stem.name: self._folder.audio_path(stem.audio) for stem in stems}
 
     # -- keeping ----------------------------------------------------------------------
 
