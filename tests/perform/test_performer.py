@@ -11,6 +11,7 @@ from workstation.model.mixer import MixerState, Strip
 from workstation.perform.performer import Ended
 from workstation.perform.render import render_mix, render_take
 
+RAMP = round(0.005 * RATE)
 BEAT, BAR, FIRST = 4000, 16000, 4000  # Frames; the first downbeat is at FIRST.
 
 
@@ -249,6 +250,21 @@ def test_a_replay_sounds_like_the_take_and_ends_with_it(rig, make_rig):
     assert not other.deck.playing
 
 
+def test_a_take_that_follows_on_what_plays_begins_after_its_fade(rig, tracks):
+    recorded(rig).run(3000)
+    rig.change("bass.mute")
+    rig.run(2000)
+    (first,) = rig.takes()
+    rig.performer.happened.clear()
+    rig.performer.replay(first, record=True)
+    out = rig.run(6000, block=64)
+    (second,) = rig.takes()
+    steps = np.abs(np.diff(out[:RAMP], axis=0)).max(axis=1)
+    assert steps[-5:].max() < 0.02  # It has faded out, before the take begins anew.
+    rendered = np.concatenate(list(render_take(tracks, second)))
+    np.testing.assert_array_equal(out[RAMP : RAMP + len(rendered)], rendered)
+
+
 def test_an_overdub_replaces_what_is_touched_and_keeps_the_rest(rig, make_rig, tracks):
     recorded(rig).run(2000)
     rig.change("drums.mute")
@@ -258,8 +274,7 @@ def test_an_overdub_replaces_what_is_touched_and_keeps_the_rest(rig, make_rig, t
     rig.run(2000)
     (first,) = rig.takes()
     over = make_rig()
-    over.change("transport.record")
-    over.performer.replay(first)
+    over.performer.replay(first, record=True)
     over.run(1000)
     over.change("drums.gain", -12)
     over.change("drums.mute", 0)

@@ -110,6 +110,7 @@ class Performer:
         self._replayed = 0
         self._replay_began = 0
         self._replay_take: Take | None = None
+        self._next_replay: tuple[Take, bool] | None = None
         self._touched: set[str] = set()
         self._tones = click_tones(deck.rate)
         for name, spec in self.table.items():
@@ -467,13 +468,22 @@ class Performer:
             self._recording_since = None
         self._set("transport.record", 0.0)
 
-    def replay(self, take: Take) -> None:
-        """Play a take back from its start, at once.
+    def replay(self, take: Take, *, record: bool = False) -> None:
+        """Play a take back from its start; what plays now is faded first.
 
         Its effects come at their frames, but for controls that are touched meanwhile: those
-        stay in the hand. Recording while it plays makes a take of both.
+        stay in the hand.
+
+        Args:
+            take: The take.
+            record: Record a take of both: what is played back, and what is touched.
         """
-        self._cancel_count_in()
+        self.end_recording()
+        self.play(ControlChange("transport.play"), 0.0)
+        self._next_replay = (take, record)
+
+    def _begin_replay(self, take: Take, *, record: bool) -> None:
+        self._rewind = False
         self._waiting.clear()
         self.waiting[:] = 0
         self._touched.clear()
@@ -481,8 +491,9 @@ class Performer:
         self._replay_take = take
         self.deck.begin(take.start)
         self.show_mixer()
-        if self._armed:
+        if record:
             self._begin_recording()
+            self._set("transport.record", 1.0)
 
     def _end_replay(self) -> None:
         take, self._replay_take, self._replay = self._replay_take, None, ()
@@ -578,6 +589,9 @@ class Performer:
 
     def _render_some(self, out: FloatArray, click: FloatArray) -> int:
         deck = self.deck
+        if self._next_replay is not None and not deck.moving:
+            (take, record), self._next_replay = self._next_replay, None
+            self._begin_replay(take, record=record)
         if self._replay_take is not None:
             self._replay_due()
         self._release(lambda waiting: waiting.line == deck.head)

@@ -671,9 +671,7 @@ class Player:
                 f'The take "{found.name}" was played on the stems of {found.engine}.',
                 f"Play it with --engine {found.engine}.",
             )
-        if record:
-            self.record(name)
-        self._request("replay", take=found)
+        self._request("replay", take=found, record=record, name=name)
 
     # -- waiting and calling back -----------------------------------------------------------------
 

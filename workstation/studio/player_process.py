@@ -345,7 +345,10 @@ class PlayerProcess:
             except ValueError as error:
                 self.say(f'The take "{take.name}" cannot be played: {error}.')
             else:
-                performer.post(lambda: performer.replay(take))
+                record = bool(request["record"])
+                if record:
+                    self._take_name = request["name"]
+                performer.post(lambda: performer.replay(take, record=record))
         elif do == "name":
             self._take_name = request["name"]
         elif do == "group":
