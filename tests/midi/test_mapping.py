@@ -99,6 +99,8 @@ def test_ports_are_known_again_and_find_their_outputs():
     jack = ("system:midi_playback_1", "system:midi_playback_2")
     assert output_of("system:midi_capture_2", jack) == jack[1]
     assert output_of("other:x", outputs) is None
+    twins = ("Box:Box MIDI 1 24:0", "Box:Box MIDI 1 28:0")
+    assert [output_of("Box:Box MIDI 1 20:0", twins, n) for n in (0, 1)] == list(twins)
 
 
 sevens = st.integers(0, 127)

@@ -2,11 +2,13 @@
 
 After the MIDI 1.0 Detailed Specification: Start begins at the first beat, Continue at the place
 that a Song Position Pointer gave in sixteenths, and the first clock after either is that place.
-Clocks are sent only while the song plays.
+Clocks are sent only while the song plays. When it jumps, clocks go on to the next sixteenth line
+of the new place, so that none is missing; Stop, the pointer and Continue come just before it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
@@ -21,8 +23,9 @@ _CLOCK, _START, _CONTINUE, _STOP = b"\xf8", b"\xfa", b"\xfb", b"\xfc"
 
 # The song has jumped if it is further than this from where it should be.
 _JUMP_S = 0.02
-# A line that was passed just now still counts: a loop returns on its line.
-_JUST_PASSED_S = 0.03
+# A line that was passed just now still counts, as a loop returns on its line; but less than a
+# clock ago, or two clocks would go at once.
+_JUST_PASSED_S = 0.02
 # Clocks that are later than this are not sent after the event.
 _LOST_S = 0.05
 # Blocks tell their time a little unevenly; the clock follows them slowly.
@@ -43,6 +46,9 @@ class ClockPlan:
         self._running = False
         self._offset = 0.0
         self._tick = 0
+        # Where a device is to go on once the clocks before that place are sent.
+        self._target: int | None = None
+        self._sent_at = -math.inf
 
     def advance(self, now: float, *, playing: bool, position_s: float) -> tuple[list[bytes], float]:
         """Tell what is due.
@@ -55,36 +61,55 @@ class ClockPlan:
         Returns:
             Messages to send at once, and when to ask again at the latest.
         """
-        messages: list[bytes] = []
         if not playing:
-            if self._running:
-                messages.append(_STOP)
-                self._running = False
-            return messages, now + _POLL_S
+            was_running, self._running, self._target = self._running, False, None
+            return [_STOP] if was_running else [], now + _POLL_S
         off = (position_s - now) - self._offset
         if not self._running or abs(off) > _JUMP_S:
-            messages += self._locate(now, position_s)
+            self._aim(now, position_s)
         else:
             self._offset += _FOLLOW * off
         if now - self._due() > _LOST_S:
-            messages += self._locate(now, now + self._offset)
+            self._aim(now, now + self._offset)
+        messages = self._relocate()
         while self._due() <= now:
-            messages.append(_CLOCK)
+            # Between the old place and the new one, a clock can be due right after another.
+            if self._target is None or now - self._sent_at > self._clock_s(position_s) / 2:
+                messages.append(_CLOCK)
+                self._sent_at = now
             self._tick += 1
+            messages += self._relocate()
         return messages, min(self._due(), now + _POLL_S)
 
     def _due(self) -> float:
         """When the next clock is due."""
         return self._grid.time_at(self._tick / PER_BEAT) - self._offset
 
-    def _locate(self, now: float, position_s: float) -> list[bytes]:
-        """Go to the next sixteenth of the grid, or to one that was passed just now."""
-        messages = [_STOP] if self._running else []
-        self._running = True
+    def _clock_s(self, position_s: float) -> float:
+        """Seconds from one clock to the next."""
+        return 60.0 / self._grid.bpm_at(position_s) / PER_BEAT
+
+    def _aim(self, now: float, position_s: float) -> None:
+        """Aim at the next sixteenth of the grid, or at one that was passed just now."""
         self._offset = position_s - now
-        tick = self._grid.beat_at(position_s - _JUST_PASSED_S) * PER_BEAT
-        sixteenth = max(0, math.ceil(tick / _PER_SIXTEENTH - 1e-9))
-        self._tick = sixteenth * _PER_SIXTEENTH
+        passed = min(_JUST_PASSED_S, self._clock_s(position_s))
+        sixteenths = self._grid.beat_at(position_s - passed) * PER_BEAT / _PER_SIXTEENTH
+        self._target = max(0, math.ceil(sixteenths - 1e-9)) * _PER_SIXTEENTH
+        self._tick = self._target
+        if self._running:
+            # One that fell due just before the jump was noticed has not been sent yet.
+            following = math.ceil(self._grid.beat_at(position_s) * PER_BEAT - 0.5)
+            # Before the first beat the next line can be far: nothing goes on until then.
+            if self._target - following <= _PER_SIXTEENTH:
+                self._tick = min(following, self._target)
+
+    def _relocate(self) -> list[bytes]:
+        """What tells a device to go on at the target, if that is the next clock."""
+        if self._target is None or self._tick < self._target:
+            return []
+        messages = [_STOP] if self._running else []
+        sixteenth = self._target // _PER_SIXTEENTH
+        self._running, self._target = True, None
         place = min(sixteenth, _LAST_POSITION)
         messages.append(bytes([0xF2, place & 0x7F, place >> 7]))
         return [*messages, _START if sixteenth == 0 else _CONTINUE]
@@ -97,7 +122,8 @@ class MidiClock:
         grid: The song's beats.
         transport: Gives whether the song plays, the position in seconds that is heard at a
             moment, and that moment in `time.monotonic` seconds.
-        send: Sends one message to everything that wants the clock.
+        send: Sends one message to everything that wants the clock. If it fails, that message
+            is lost and the clock goes on.
     """
 
     def __init__(
@@ -117,23 +143,30 @@ class MidiClock:
         self._thread.start()
 
     def _run(self) -> None:
-        while not self._ended.is_set():
-            playing, position_s, at = self._transport()
+        try:
+            while not self._ended.is_set():
+                playing, position_s, at = self._transport()
+                now = time.monotonic()
+                messages, due = self._plan.advance(
+                    now, playing=playing, position_s=position_s + (now - at)
+                )
+                self._send_all(messages)
+                left = due - time.monotonic()
+                if left > 0:
+                    # Sleeping ends a little late: the last bit is slept in small pieces.
+                    self._ended.wait(left - _NEAR_S if left > 2 * _NEAR_S else min(left, 0.0002))
+        finally:
+            # Here, as the plan is not made for two threads.
             now = time.monotonic()
-            messages, due = self._plan.advance(
-                now, playing=playing, position_s=position_s + (now - at)
-            )
-            for message in messages:
+            self._send_all(self._plan.advance(now, playing=False, position_s=0.0)[0])
+
+    def _send_all(self, messages: list[bytes]) -> None:
+        for message in messages:
+            with contextlib.suppress(Exception):  # A device that was unplugged must not end it.
                 self._send(message)
-            left = due - time.monotonic()
-            if left > 0:
-                # Sleeping ends a little late: the last bit is slept in small pieces.
-                self._ended.wait(left - _NEAR_S if left > 2 * _NEAR_S else min(left, 0.0002))
 
     def close(self) -> None:
-        """End it; what follows is told to stop."""
+        """End it within 0.3 s; what follows is told to stop."""
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join(0.3)
-        for message in self._plan.advance(0.0, playing=False, position_s=0.0)[0]:
-            self._send(message)

@@ -158,18 +158,22 @@ class ControllerHub:
         """Open the controllers that have come, and let go of those that have gone."""
         names = self._system.names()
         with self._lock:
-            there = {stable_name(name): name for name in names.inputs}
+            there: dict[str, tuple[str, int]] = {}
+            for name in names.inputs:
+                same = sum(stable_name(n) == stable_name(name) for n, _ in there.values())
+                again = f" ({same + 1})" if same else ""
+                there[stable_name(name) + again] = (name, same)
             for port, seen in self._open.items():
                 if seen.input is not None and port not in there:
                     self._drop(seen)
                     self._desk.say(f"{seen.surface.mapping.name} was unplugged.")
-            for port, name in there.items():
+            for port, (name, nth) in there.items():
                 known = self._open.get(port)
                 if known is not None and known.input is not None:
                     continue
                 mapping = mapping_for_port(port, self._mappings) or self._everything
                 if mapping is not None:
-                    self._connect(port, name, output_of(name, names.outputs), mapping)
+                    self._connect(port, name, output_of(name, names.outputs, nth), mapping)
 
     def _connect(self, port: str, name: str, output: str | None, mapping: MidiMapping) -> None:
         seen = self._open.get(port)

@@ -180,16 +180,20 @@ def stable_name(port: str) -> str:
     return _NUMBERS.sub("", port)
 
 
-def output_of(port: str, outputs: tuple[str, ...]) -> str | None:
-    """The output that belongs to an input: of the same name, else of the same client."""
+def output_of(port: str, outputs: tuple[str, ...], nth: int = 0) -> str | None:
+    """The output that belongs to an input: of the same name, else of the same client.
+
+    Args:
+        port: The input.
+        outputs: All outputs.
+        nth: Which of the inputs of this name it is, from 0: there may be two of one device.
+    """
     wanted = stable_name(port)
-    for output in outputs:
-        if stable_name(output) == wanted:
-            return output
     captured = wanted.replace("capture", "playback")
-    same_client = [o for o in outputs if _client_of(o) == _client_of(port) != "system"]
-    by_port = (o for o in outputs if stable_name(o) == captured)
-    return next(by_port, same_client[0] if same_client else None)
+    same = [o for o in outputs if stable_name(o) == wanted]
+    same = same or [o for o in outputs if stable_name(o) == captured]
+    same = same or [o for o in outputs if _client_of(o) == _client_of(port) != "system"]
+    return same[min(nth, len(same) - 1)] if same else None
 
 
 def _client_of(port: str) -> str:

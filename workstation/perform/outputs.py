@@ -157,9 +157,9 @@ def open_output(options: OutputOptions, rate_hz: int) -> Output:
     except UnavailableError as error:
         if options.device is not None:
             raise
-        return SilentOutput(rate_hz, block, f"{error.problem} Playing on a silent clock.")
+        return SilentOutput(rate_hz, block, f"Playing on a silent clock. {error}")
     if index is None:
-        words = "No audio device was found: playing on a silent clock."
+        words = "Playing on a silent clock: no audio device was found."
         return SilentOutput(rate_hz, block, words)
     device = sounddevice.query_devices(index)
     host = sounddevice.query_hostapis(device["hostapi"])["name"]
