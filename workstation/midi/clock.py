@@ -23,8 +23,8 @@ _CLOCK, _START, _CONTINUE, _STOP = b"\xf8", b"\xfa", b"\xfb", b"\xfc"
 
 # The song has jumped if it is further than this from where it should be.
 _JUMP_S = 0.02
-# A line that was passed just now still counts, as a loop returns on its line; but less than a
-# clock ago, or two clocks would go at once.
+# A line that was passed just now still counts, as a loop returns on its line; but at most half
+# a clock ago, or two clocks would go at once.
 _JUST_PASSED_S = 0.02
 # Clocks that are later than this are not sent after the event.
 _LOST_S = 0.05
@@ -92,7 +92,8 @@ class ClockPlan:
     def _aim(self, now: float, position_s: float) -> None:
         """Aim at the next sixteenth of the grid, or at one that was passed just now."""
         self._offset = position_s - now
-        passed = min(_JUST_PASSED_S, self._clock_s(position_s))
+        half = self._clock_s(position_s) / 2
+        passed = min(_JUST_PASSED_S, half) if now - self._sent_at > half else 0.0
         sixteenths = self._grid.beat_at(position_s - passed) * PER_BEAT / _PER_SIXTEENTH
         self._target = max(0, math.ceil(sixteenths - 1e-9)) * _PER_SIXTEENTH
         self._tick = self._target
@@ -162,7 +163,7 @@ class MidiClock:
 
     def _send_all(self, messages: list[bytes]) -> None:
         for message in messages:
-            with contextlib.suppress(Exception):  # A device that was unplugged must not end it.
+            with contextlib.suppress(OSError):  # A device that was unplugged must not end it.
                 self._send(message)
 
     def close(self) -> None:

@@ -120,7 +120,8 @@ class OscServer:
                 # Windows tells here that an earlier answer reached nobody.
                 with contextlib.suppress(OSError):
                     packet, sender = self._socket.recvfrom(_PACKET)
-                    self.refused += not self._try(self._receive, packet, sender)
+                    if not self._try(self._receive, packet, sender):
+                        self.refused += 1
 
     def _try(self, work: Callable[..., None], *arguments: object) -> bool:
         """Do something, and tell whether it went well; no failure may end the server."""
@@ -143,9 +144,9 @@ class OscServer:
         if not messages:
             raise ValueError(f"a packet from {sender[0]} holds no message")
         for message in messages:
-            self.refused += not self._try(
-                self._obey, message.address, tuple(message.params), sender
-            )
+            arguments = tuple(message.params)
+            if not self._try(self._obey, message.address, arguments, sender):
+                self.refused += 1
 
     def _obey(self, address: str, arguments: tuple[Any, ...], sender: Address) -> None:
         if address == "/refresh":
@@ -236,12 +237,13 @@ def _found(address: tuple[str, int], family: int = socket.AF_UNSPEC) -> Address:
         UnavailableError: There is none.
     """
     try:
-        return _look_up(address, family)[4]
+        place: Address = _look_up(address, family)[4]
     except (OSError, OverflowError, UnicodeError) as error:
         raise UnavailableError(
             f"OSC cannot reach {address[0]}:{address[1]}: {_reason(error)}.",
             "Check the host and the port.",
         ) from error
+    return place
 
 
 def _listening(address: tuple[str, int]) -> socket.socket:
