@@ -19,7 +19,7 @@ from workstation.export.stem_files import audio_bytes, check_stems
 from workstation.export.target import Plan, Target, lost_parts, where_it_starts
 from workstation.export.targets import find_target
 from workstation.export.timeline import Timeline
-from workstation.model import ExistsError, ExportReport, JobContext, UsageError
+from workstation.model import ExistsError, ExportReport, InputError, JobContext, UsageError
 from workstation.session.lock import LOCK_FILE, SessionLock
 
 _README = "README.txt"
@@ -29,7 +29,9 @@ def check_export(name: str, out: Path, options: ExportOptions) -> None:
     """Find out before the work whether an export is possible.
 
     Raises:
-        UsageError: There is no such target, or it cannot carry the encoding.
+        UsageError: There is no such target, or it cannot carry the encoding, or cannot fill
+            the user's own project.
+        InputError: The user's own project is not there.
         ExistsError: The export is there already and is not to be overwritten, or what is there
             is not an export.
     """
@@ -39,6 +41,8 @@ def check_export(name: str, out: Path, options: ExportOptions) -> None:
             f"The target {name} cannot carry {options.encoding} audio.",
             f"Choose --encoding {' or '.join(target.encodings)}.",
         )
+    if options.own_project is not None:
+        _check_own_project(target, options.own_project)
     place = out / name
     if not (place.exists() or place.is_symlink()):
         return
@@ -52,6 +56,17 @@ def check_export(name: str, out: Path, options: ExportOptions) -> None:
             f"{place} is there already and is not an export, so it is not replaced.",
             "Move it away, or choose another folder with --out.",
         )
+
+
+def _check_own_project(target: Target, path: Path) -> None:
+    if path.suffix.lower() not in target.own_projects:
+        able = " or ".join(target.own_projects)
+        raise UsageError(
+            f"The target {target.name} cannot put stems into {path.name}.",
+            f"Give it a project that ends in {able}." if able else "Leave --template away.",
+        )
+    if not path.exists():
+        raise InputError(f"{path} is not there.", "Give the path of a project that is.")
 
 
 def _is_export(place: Path) -> bool:

@@ -59,8 +59,11 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
         encoding: Of the audio: `pcm24`, `float32`, `flac`, `mp3`, where the target can.
         bar_markers: A marker on every bar besides those of the sections.
         overwrite: Replace an earlier export.
+        own_project: A project of the user's own, made in the target's program, that the stems
+            are put into; everything else in it stays. It is only read.
     """
 
     encoding: str = "pcm24"
     bar_markers: bool = False
     overwrite: bool = False
+    own_project: Path | None = None

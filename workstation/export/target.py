@@ -54,6 +54,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         encodings: What its audio can be; empty if it has none.
         scratch_copies: How often all audio lies on the disk besides the finished files.
         cut_bars: Whether a bar may be shorter than its meter (see `lead_in`).
+        own_projects: Suffixes of the user's own projects that it can fill; empty if it cannot.
         write: Writes the project into a folder.
     """
 
@@ -66,6 +67,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     encodings: tuple[str, ...]
     scratch_copies: int = 0
     cut_bars: bool = False
+    own_projects: tuple[str, ...] = ()
     write: Callable[[Plan, Path, JobContext], Written]
 
 
