@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from pathlib import Path
 
 import click
 
@@ -25,12 +26,14 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "export": "Make a DAW project: stems on the song's tempo map.",
     },
     "Play": {
+        "open": "Open the screen: play, mix, record, export.",
         "perform": "Play the stems, ride them from MIDI, record takes.",
         "takes": "List, rename, delete and bring back takes.",
         "render": "Mix a session, or a take, to WAV or FLAC.",
         "midi": "See, test and map MIDI controllers.",
         "devices": "List the audio outputs.",
         "controls": "List everything that can be controlled.",
+        "serve": "The same screen in a web browser.",
     },
     "Look": {
         "info": "Show what an audio file or a session holds.",
@@ -40,7 +43,8 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "completion": "Print the tab-completion script for your shell.",
     },
 }
-_MODULE_OF = {"models": "engines", "controls": "devices"}
+_MODULE_OF = {"models": "engines", "controls": "devices", "open": "screen", "serve": "screen"}
+_FUNCTION_OF = {"open": "open_screen"}
 
 
 class _Commands(click.Group):
@@ -54,14 +58,16 @@ class _Commands(click.Group):
         if cmd_name not in self.list_commands(ctx):
             return None
         module = importlib.import_module(f"workstation.cli.{_MODULE_OF.get(cmd_name, cmd_name)}")
-        found: click.Command = getattr(module, cmd_name)
+        found: click.Command = getattr(module, _FUNCTION_OF.get(cmd_name, cmd_name))
         return found
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0] if args else ""
-        if name and not name.startswith("-") and self.get_command(ctx, name) is None:
+        if name not in self.list_commands(ctx) and Path(name).exists():
+            args = ["open", *args]  # `workstation song.mp3` opens the song.
+        elif name and not name.startswith("-") and self.get_command(ctx, name) is None:
             import difflib
 
             near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
@@ -79,20 +85,31 @@ class _Commands(click.Group):
 @click.group(
     cls=_Commands,
     epilog=_EXIT_CODES,
-    no_args_is_help=True,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="workstation", message="workstation %(version)s")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """A remix workstation for the terminal.
 
-    A song goes in; stems on a trusted beat grid come out, as a project for your DAW.
+    A song goes in; stems on a trusted beat grid come out, to be played and mixed here and as a
+    project for your DAW. Without a command it opens the screen.
 
     \b
     Start with:
-      workstation demo
+      workstation
+      workstation song.mp3
       workstation export song.mp3 --to reaper
     """
+    if ctx.invoked_subcommand is not None:
+        return
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        click.echo(ctx.get_help())  # Nobody would see a screen.
+        return
+    from workstation.cli.screen import open_screen
+
+    ctx.invoke(open_screen)
 
 
 def main() -> None:
@@ -102,9 +119,6 @@ def main() -> None:
 
     try:
         code = cli.main(prog_name="workstation", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx else "")
-        sys.exit(0)
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "workstation"
         words = " ".join(error.format_message().split())

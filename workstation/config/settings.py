@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -19,11 +20,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         engine: Separation engine to use where none is named.
         models_dir: Folder of the user's own weights.
         offline: Never touch the network.
+        theme: Of the screen: `dark` or `light`.
     """
 
     engine: str = "auto"
     models_dir: str | None = None
     offline: bool = False
+    theme: Literal["dark", "light"] = "dark"
 
 
 def settings_file() -> Path:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from workstation.audio import file_sha256, open_audio, probe, read_tags
 from workstation.model import Analysis, BeatGrid, JobContext, UsageError
@@ -133,3 +135,29 @@ def describe(analysis: Analysis) -> dict[str, Any]:
         "grid": values["grid"],
         "sections": values["sections"],
     }
+
+
+def grid_of_taps(taps_s: Sequence[float], duration_s: float, beats_per_bar: int) -> BeatGrid:
+    """A steady grid through tapped beats, over the whole song; bars begin at the first tap.
+
+    The line through the taps is that of least squares, so that single taps may be late.
+
+    Raises:
+        ValueError: There are too few taps, or they make no grid.
+    """
+    if len(taps_s) < 2:
+        raise ValueError("two taps at least are needed")
+    gaps = np.diff(np.asarray(taps_s, float))
+    # A tap that was left out counts as the beats it stands for.
+    counts = np.maximum(np.rint(gaps / np.median(gaps)), 1)
+    beats = np.concatenate([[0.0], np.cumsum(counts)])
+    period_s, first_s = np.polyfit(beats, np.asarray(taps_s, float), 1)
+    if not period_s > 0:
+        raise ValueError("the taps do not go forward")
+    grid = BeatGrid.constant(
+        bpm=60.0 / float(period_s),
+        first_beat_s=float(first_s % period_s),
+        duration_s=duration_s,
+        beats_per_bar=beats_per_bar,
+    )
+    return grid.with_downbeat(float(first_s))

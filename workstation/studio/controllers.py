@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -32,9 +33,13 @@ from workstation.model.controls import (
     control_table,
     find_control,
     mapping_targets,
+    strip_control,
 )
 from workstation.model.midi_mapping import Binding, Echo, Led, MessageSpec, MidiMapping, Takeover
 from workstation.model.names import file_name, shown
+
+if TYPE_CHECKING:
+    from workstation.studio.player import Player
 
 # A knob has been moved when nothing came for so long after it.
 _QUIET_S = 0.7
@@ -375,3 +380,38 @@ class ControllerTest:
     def feedback(self) -> list[bytes]:
         """The lights as they now have to be."""
         return self._surface.feedback(lambda _: False)
+
+
+def strip_bindings(player: Player) -> dict[str, str]:
+    """For every stem, in words, what of the connected controllers moves it.
+
+    A knob that stands apart from its control, and so has to be turned to it first, is told with
+    the way it has to go: `fader ↑`.
+    """
+    waiting = player.waiting_knobs()
+    known = {mapping.id: mapping for mapping in all_mappings()}
+    words: dict[str, list[str]] = {stem: [] for stem in player.stems}
+    for state in player.controllers:
+        mapping = known.get(state["mapping"])
+        if mapping is None or not state["connected"]:
+            continue
+        for binding in mapping.bindings:
+            where = strip_control(binding.to)
+            stem, _, what = binding.to.rpartition(".")
+            if where is not None and where[0] < len(player.stems):
+                stem, what = player.stems[where[0]], where[1]
+            if stem not in words or what not in {"gain", "mute", "solo", "pan", "filter"}:
+                continue
+            text = f"{what} {_short(binding.message)}"
+            if f"{stem}.{what}" in waiting:
+                knob, here = waiting[f"{stem}.{what}"]
+                text += "↑" if knob < here else "↓"
+            words[stem].append(text)
+    return {stem: " · ".join(found) for stem, found in words.items()}
+
+
+def _short(message: MessageSpec) -> str:
+    kinds = {"note": "N", "cc": "CC", "cc14": "CC", "relative": "CC", "program": "PC"}
+    if message.kind == "pitchbend":
+        return f"PB/{message.channel}"
+    return f"{kinds[message.kind]}{message.number}/{message.channel}"

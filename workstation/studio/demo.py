@@ -16,6 +16,7 @@ from workstation.audio import write_audio, writing
 from workstation.export import ExportOptions, check_export, find_target
 from workstation.model import Analysis, JobContext
 from workstation.separate import FloatArray
+from workstation.session import is_session
 from workstation.studio.demo_song import TITLE, DemoSong, compose
 from workstation.studio.exporting import export_to
 from workstation.studio.opening import open_session
@@ -77,13 +78,8 @@ def run_demo(out: Path, *, overwrite: bool, job: JobContext) -> DemoResult:
     job.report(0.0, "Making the song")
     truth = compose()
     job.check()
-    song = out / f"{truth.title}.wav"
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-    write_audio(song, truth.mix, truth.sample_rate_hz, "float32")
-    session = open_session(song, parent=out, job=job.part(0.1, 0.12, "Opening"))
-    session.separate("dsp", job=job.part(0.12, 0.7))
-    analysis = session.analyze(job=job.part(0.7, 0.8, "Analysing"))
+    session = _separated(truth, out, job.part(0.1, 0.8))
+    analysis = session.analyze()
     reports = export_to(
         session,
         TARGETS,
@@ -112,6 +108,35 @@ def run_demo(out: Path, *, overwrite: bool, job: JobContext) -> DemoResult:
         projects=projects,
         seconds=time.monotonic() - started,
     )
+
+
+def demo_session(out: Path, job: JobContext) -> Session:
+    """The session of the demo song in a folder: the one that is there, or a new one.
+
+    Raises:
+        OutputError: `out` cannot be written.
+    """
+    there = out / f"{TITLE}.remix"
+    if is_session(there):
+        session = open_session(there)
+        if session.stems and session.analysis is not None:
+            return session
+    job.report(0.0, "Making the song")
+    truth = compose()
+    job.check()
+    return _separated(truth, out, job.part(0.1, 1.0))
+
+
+def _separated(truth: DemoSong, out: Path, job: JobContext) -> Session:
+    """Write the demo song into a folder, and do all that comes before playing it."""
+    song = out / f"{truth.title}.wav"
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    write_audio(song, truth.mix, truth.sample_rate_hz, "float32")
+    session = open_session(song, parent=out, job=job.part(0.0, 0.03, "Opening"))
+    session.separate("dsp", job=job.part(0.03, 0.85))
+    session.analyze(job=job.part(0.85, 1.0, "Analysing"))
+    return session
 
 
 def _clear(out: Path, title: str, *, overwrite: bool) -> None:

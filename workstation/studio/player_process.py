@@ -353,6 +353,10 @@ class PlayerProcess:
             self._take_name = request["name"]
         elif do == "group":
             performer.groups[int(request["number"])] = tuple(request["stems"])
+        elif do == "grid":
+            grid = msgspec.convert(request["grid"], BeatGrid)
+            lines = GridLines(grid, self.deck.rate, self.deck.frames)
+            performer.post(lambda: setattr(performer, "lines", lines))
         elif do == "snapshots":
             self._events.send("snapshots", states=performer.snapshots)
         elif do == "knobs":

@@ -1,0 +1,275 @@
+"""The application: screens on top of one engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on, work
+from textual.app import App, SystemCommand
+from textual.screen import Screen
+from textual.theme import Theme
+
+from workstation.model import JobContext, WorkstationError
+from workstation.model.names import shown
+from workstation.studio.jobs import Job, Jobs
+from workstation.tui.actions import APP_ACTIONS, Action
+from workstation.tui.messages import JobChanged
+from workstation.tui.screens.base import TableScreen
+from workstation.tui.screens.dialogs import ErrorDialog, HelpDialog, Question, shown_keys
+
+if TYPE_CHECKING:
+    from workstation.perform.outputs import OutputOptions
+    from workstation.studio import Session
+    from workstation.studio.player import Connections
+
+DARK = Theme(
+    name="workstation-dark",
+    primary="#6ea8fe",
+    secondary="#8fb3d9",
+    accent="#f0b35f",
+    foreground="#d7dae0",
+    background="#14161a",
+    surface="#1b1e24",
+    panel="#262a32",
+    success="#63b78a",
+    warning="#e3b341",
+    error="#ee6a6a",
+    dark=True,
+    variables={"footer-key-foreground": "#f0b35f", "border": "#3a404b"},
+)
+LIGHT = Theme(
+    name="workstation-light",
+    primary="#1f5fbf",
+    secondary="#45678f",
+    accent="#a65a00",
+    foreground="#22262d",
+    background="#f7f7f4",
+    surface="#eeeeea",
+    panel="#e0e0da",
+    success="#24744a",
+    warning="#8a6100",
+    error="#b3261e",
+    dark=False,
+    variables={"footer-key-foreground": "#a65a00", "border": "#b9b9b0"},
+)
+
+
+class WorkstationApp(App[None]):
+    """The screen of workstation.
+
+    Args:
+        path: A song, a folder of stems or a session to open at once.
+        output: Where the sound goes.
+        connections: Controllers, clock and OSC.
+    """
+
+    TITLE = "workstation"
+    CSS_PATH = "workstation.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar = [action.binding() for action in APP_ACTIONS]
+
+    def __init__(
+        self,
+        path: Path | None = None,
+        output: OutputOptions | None = None,
+        connections: Connections | None = None,
+    ) -> None:
+        super().__init__()
+        self._path = path
+        self.output = output
+        self.connections = connections
+        self.jobs = Jobs(self._tell_of)
+        self._done: dict[int, Callable[[Any], None]] = {}
+        self._asked: set[int] = set()
+
+    def on_mount(self) -> None:
+        """Begin at home."""
+        from workstation.config import load_settings
+        from workstation.tui.screens.home import HomeScreen
+
+        for theme in (DARK, LIGHT):
+            self.register_theme(theme)
+        self.theme = DARK.name
+        self.push_screen(HomeScreen())
+        try:
+            self.theme = f"workstation-{load_settings().theme}"
+        except WorkstationError as error:
+            self.fail(error)
+        if self._path is not None:
+            self.open_path(self._path)
+
+    def _tell_of(self, job: Job) -> None:
+        """From the thread of a job."""
+        self.post_message(JobChanged(job))
+
+    # -- work ---------------------------------------------------------------------------------
+
+    def run_job(
+        self,
+        title: str,
+        call: Callable[[JobContext], Any],
+        done: Callable[[Any], None],
+        *,
+        long: bool = False,
+    ) -> Job:
+        """Do something in the background; `done` is called here with the result if it works."""
+        job = self.jobs.start(title, call, long=long)
+        self._done[job.number] = done
+        if job.ended:  # It was faster than this line; its message found nothing to call.
+            self.post_message(JobChanged(job))
+        return job
+
+    @on(JobChanged)
+    def _job_changed(self, event: JobChanged) -> None:
+        """Tell the screens, and go on with what has ended."""
+        job = event.job
+        for screen in self.screen_stack:
+            if hasattr(screen, "show_job"):
+                screen.show_job(job)
+        if not job.ended or (done := self._done.pop(job.number, None)) is None:
+            return
+        if job.state == "done":
+            done(job.result)
+        elif job.error is not None:
+            self.fail(job.error)
+        else:
+            self.notify(f"{shown(job.title)}: stopped.", markup=False)
+
+    def fail(self, error: WorkstationError, again: Callable[[], object] | None = None) -> None:
+        """Show what went wrong."""
+
+        def answer(wants: bool | None) -> None:  # noqa: FBT001  (Textual calls it so)
+            if wants and again is not None:
+                again()
+
+        self.push_screen(ErrorDialog(error, "Try again" if again is not None else ""), answer)
+
+    def ask(self, question: str, yes: str, then: Callable[[], object]) -> None:
+        """Do something if the user says yes."""
+
+        def answered(answer: bool | None) -> None:  # noqa: FBT001  (Textual calls it so)
+            if answer:
+                then()
+
+        self.push_screen(Question(question, yes), answered)
+
+    # -- opening ------------------------------------------------------------------------------
+
+    def open_path(self, path: Path) -> None:
+        """Open a song, a folder of stems or a session; separate and analyse it if need be."""
+        self.run_job(
+            f"Open {shown(path.name)}", partial(_prepare, path), self.show_session, long=True
+        )
+
+    def open_demo(self) -> None:
+        """Make the demo song in `workstation-demo` in the working folder, and open it."""
+        self.run_job("Make the demo song", _prepare_demo, self.show_session, long=True)
+
+    def show_session(self, session: Session) -> None:
+        """Show a session that has its stems; beside one that is open, only say so."""
+        from workstation.tui.screens.home import HomeScreen
+        from workstation.tui.screens.session import SessionScreen
+
+        if isinstance(self.screen, HomeScreen):
+            self.push_screen(SessionScreen(session))
+        else:
+            self.notify(f"{shown(session.song.title)} is ready: it is in the list at home.",
+                        markup=False)  # fmt: skip
+            for screen in self.screen_stack:
+                if isinstance(screen, HomeScreen):
+                    screen.reload()
+
+    # -- actions ------------------------------------------------------------------------------
+
+    def action_do(self, action_id: str) -> None:
+        """Do a row of the table of the whole application."""
+        getattr(self, f"do_{action_id}")()
+
+    def do_jobs(self) -> None:
+        """What runs."""
+        from workstation.tui.screens.jobs import JobsDialog
+
+        if not isinstance(self.screen, JobsDialog):
+            self.push_screen(JobsDialog())
+
+    def do_settings(self) -> None:
+        """The settings file."""
+        from workstation.tui.screens.settings import SettingsDialog
+
+        if not isinstance(self.screen, SettingsDialog):
+            self.push_screen(SettingsDialog())
+
+    def do_theme(self) -> None:
+        """Dark or light."""
+        self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
+
+    def do_help(self) -> None:
+        """All keys of the screen."""
+        screen = self.screen
+        if isinstance(screen, TableScreen):
+            words = (type(screen).__doc__ or "").split("\n\n")[0]
+            title = type(screen).__name__.removesuffix("Screen")
+            self.push_screen(HelpDialog(title, (*screen.TABLE, *APP_ACTIONS), words))
+
+    def do_quit(self) -> None:
+        """Leave; ask if work would be lost."""
+        busy = self.jobs.active
+        recording = any(getattr(screen, "recording", False) for screen in self.screen_stack)
+        if not busy and not recording:
+            self.leave()
+            return
+        what = "A take is being recorded" if recording else f"{len(busy)} of the jobs is under way"
+        if len(busy) > 1 and not recording:
+            what = f"{len(busy)} jobs are under way"
+        end = "The take is kept." if recording else "What is complete is kept."
+        self.ask(f"{what}. Leave all the same? {end}", "Leave", self.leave)
+
+    async def action_quit(self) -> None:
+        """Textual's own way out asks as well."""
+        self.do_quit()
+
+    @work(thread=True, exclusive=True, group="leave")
+    def leave(self) -> None:
+        """Stop everything, and end."""
+        for screen in self.screen_stack:
+            if hasattr(screen, "close_player"):
+                screen.close_player()
+        self.jobs.cancel_all()
+        self.call_from_thread(self.exit)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """The palette lists every action of the screen, with its key."""
+        if isinstance(screen, TableScreen):
+            for action in screen.TABLE:
+                yield _command(action, partial(screen.perform, action))
+        for action in APP_ACTIONS:
+            yield _command(action, partial(self.action_do, action.id))
+
+
+def _command(action: Action, call: Callable[[], Any]) -> SystemCommand:
+    return SystemCommand(action.label, f"{action.help}  ({shown_keys(action)})", call)
+
+
+def _prepare(path: Path, job: JobContext) -> Session:
+    """Open something and do all that is missing before it can be played."""
+    from workstation.studio import open_session
+    from workstation.studio.recent import remember
+
+    session = open_session(path, job=job.part(0.0, 0.05, "Opening"))
+    remember(session.path)
+    begin = 0.06 if session.has_stems(None) else 0.85
+    session.separate(job=job.part(0.05, begin, "Separating"))
+    session.analyze(job=job.part(begin, 1.0, "Analysing"))
+    return session
+
+
+def _prepare_demo(job: JobContext) -> Session:
+    from workstation.studio.demo import demo_session
+    from workstation.studio.recent import remember
+
+    session = demo_session(Path("workstation-demo"), job)
+    remember(session.path)
+    return session

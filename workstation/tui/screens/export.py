@@ -1,0 +1,225 @@
+"""Making DAW projects, and mixing to a file."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.widgets import Button, Checkbox, Input, Label, Select, SelectionList, Static
+from textual.widgets.selection_list import Selection
+
+from workstation.export import TARGETS, Part
+from workstation.model import ExportReport, JobContext, UsageError, WorkstationError
+from workstation.model.names import shown
+from workstation.tui.screens.base import Dialog
+from workstation.tui.screens.dialogs import plain
+
+if TYPE_CHECKING:
+    from workstation.studio import Session
+    from workstation.studio.rendering import Rendered
+
+_ENCODINGS = ("pcm24", "float32", "flac", "mp3")
+
+
+class ExportDialog(Dialog[None]):
+    """Targets with what they carry, the folder, the audio.
+
+    Args:
+        session: What is exported.
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+
+    def compose(self) -> ComposeResult:
+        """A form."""
+        with VerticalScroll(classes="dialog -wide"):
+            yield Label("Export", classes="dialog-title")
+            yield SelectionList[str](
+                *(
+                    Selection(
+                        f"{target.name:<12} {target.title} · {target.summary}",
+                        target.name,
+                        target.name == "reaper",
+                    )
+                    for target in TARGETS.values()
+                ),
+                compact=True,
+            )
+            yield Static("", classes="card", id="carries")
+            with Horizontal(classes="field"):
+                yield Label("Folder")
+                yield Input(str(self._session.exports), id="out")
+            with Horizontal(classes="field"):
+                yield Label("Audio")
+                yield Select(
+                    [(e, e) for e in _ENCODINGS], value="pcm24", allow_blank=False, id="encoding",
+                    compact=True,
+                )  # fmt: skip
+            yield Checkbox("A marker on every bar", id="bars", compact=True)
+            yield Checkbox("Replace earlier exports there", id="overwrite", compact=True)
+            with Horizontal(classes="buttons"):
+                yield Button("Export", id="export", variant="primary", compact=True)
+                yield Button("Cancel", id="cancel", compact=True)
+
+    def on_mount(self) -> None:
+        """The targets are ready for the arrows."""
+        self.query_one(SelectionList).focus()
+
+    @on(SelectionList.SelectionHighlighted)
+    def _pointed(self, event: SelectionList.SelectionHighlighted[str]) -> None:
+        target = TARGETS[event.selection.value]
+        carried = [part.value for part in Part if part in target.carries]
+        dropped = [part.value for part in Part if part not in target.carries]
+        lines = [
+            f"Opens in  {target.opens_in}",
+            f"Carries   {', '.join(carried)}",
+            f"Drops     {', '.join(dropped) or 'nothing'}",
+        ]
+        self.query_one("#carries", Static).update(Text("\n".join(lines)))
+
+    @on(Button.Pressed, "#cancel")
+    def _cancel(self) -> None:
+        self.dismiss(None)
+
+    @on(Button.Pressed, "#export")
+    def _export(self) -> None:
+        from workstation.studio.exporting import check_free
+
+        names = list(self.query_one(SelectionList).selected)
+        out = Path(self.query_one("#out", Input).value).expanduser()
+        encoding = str(self.query_one("#encoding", Select).value)
+        overwrite = self.query_one("#overwrite", Checkbox).value
+        try:
+            if not names:
+                raise UsageError("No target is chosen.", "Choose one or more with space.")
+            check_free(self._session, names, out=out, encoding=encoding, overwrite=overwrite)
+        except WorkstationError as error:
+            self.workstation.fail(error)
+            return
+        work = partial(
+            _export_all, self._session, names, out, encoding,
+            bar_markers=self.query_one("#bars", Checkbox).value, overwrite=overwrite,
+        )  # fmt: skip
+        app = self.workstation
+        app.run_job(f"Export {', '.join(names)}", work, partial(_show_reports, app))
+        self.dismiss(None)
+
+
+def _export_all(
+    session: Session, names: list[str], out: Path, encoding: str, job: JobContext,
+    *, bar_markers: bool, overwrite: bool,
+) -> list[ExportReport]:  # fmt: skip
+    from workstation.studio.exporting import export_to
+
+    return export_to(
+        session, names, out=out, encoding=encoding, bar_markers=bar_markers,
+        overwrite=overwrite, job=job,
+    )  # fmt: skip
+
+
+def _show_reports(app: object, reports: list[ExportReport]) -> None:
+    from workstation.tui.app import WorkstationApp
+
+    assert isinstance(app, WorkstationApp)
+    app.push_screen(ReportDialog(reports))
+
+
+class ReportDialog(Dialog[None]):
+    """What was made, what to open, what was left out.
+
+    Args:
+        reports: One per target.
+    """
+
+    def __init__(self, reports: list[ExportReport]) -> None:
+        super().__init__()
+        self._reports = reports
+
+    def compose(self) -> ComposeResult:
+        """A paragraph per target."""
+        with VerticalScroll(classes="dialog -wide"):
+            yield Label("Exported", classes="dialog-title")
+            for report in self._reports:
+                yield Label(f"{report.target}: {len(report.files)} files", classes="heading")
+                yield Static(plain(Path(report.folder) / report.open_with))
+                words = [report.lead_in, *(f"Left out: {w}" for w in report.dropped)]
+                yield Static(Text("\n".join(shown(w) for w in words if w)), classes="hint")
+            with Horizontal(classes="buttons"):
+                yield Button("Copy path", id="copy", compact=True)
+                yield Button("Close", id="close", variant="primary", compact=True)
+
+    def on_mount(self) -> None:
+        """It can be closed at once."""
+        self.query_one("#close", Button).focus()
+
+    @on(Button.Pressed, "#copy")
+    def _copy(self) -> None:
+        self.app.copy_to_clipboard("\n".join(report.folder for report in self._reports))
+        self.notify("The path is on the clipboard, if the terminal allows it.")
+
+    @on(Button.Pressed, "#close")
+    def _close(self) -> None:
+        self.dismiss(None)
+
+
+class RenderDialog(Dialog[None]):
+    """Mix what is heard, or a take, to a WAV or FLAC file.
+
+    Args:
+        session: What is mixed.
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+
+    def compose(self) -> ComposeResult:
+        """A form."""
+        takes = [("the mixer as it is now", "")]
+        try:
+            takes += [
+                (f"take {number}: {shown(take.name)}", str(number))
+                for number, take in self._session.takes.numbered().items()
+            ]
+        except WorkstationError as error:
+            self.call_after_refresh(self.workstation.fail, error)
+        with Vertical(classes="dialog"):
+            yield Label("Render", classes="dialog-title")
+            with Horizontal(classes="field"):
+                yield Label("What")
+                yield Select(takes, value="", allow_blank=False, id="take", compact=True)
+            with Horizontal(classes="field"):
+                yield Label("File")
+                yield Input(str(self._session.path / "mix.wav"), id="out")
+            yield Checkbox("Replace the file", id="overwrite", compact=True)
+            with Horizontal(classes="buttons"):
+                yield Button("Render", id="render", variant="primary", compact=True)
+                yield Button("Cancel", id="cancel", compact=True)
+
+    @on(Button.Pressed, "#cancel")
+    def _cancel(self) -> None:
+        self.dismiss(None)
+
+    @on(Button.Pressed, "#render")
+    @on(Input.Submitted)
+    def _start(self) -> None:
+        out = Path(self.query_one("#out", Input).value).expanduser()
+        take = str(self.query_one("#take", Select).value) or None
+        overwrite = self.query_one("#overwrite", Checkbox).value
+        session, app = self._session, self.workstation
+
+        def work(job: JobContext) -> Rendered:
+            return session.render(out, take=take, overwrite=overwrite, job=job)
+
+        def done(_: Rendered) -> None:
+            app.notify(f"{shown(out)} is written.", markup=False)
+
+        app.run_job(f"Render {shown(out.name)}", work, done)
+        self.dismiss(None)
