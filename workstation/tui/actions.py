@@ -116,7 +116,7 @@ SESSION_ACTIONS: tuple[Action, ...] = (
     Action("quantize", "q", "Quantise", "Let mutes and solos wait: off, beat, bar, 4 bars.",
            "Transport"),
     Action("count_in", "n", "Count-in", "Count in: none, one or two bars.", "Transport"),
-    Action("record", "r", "Record", "Record a take, or end it.", "Transport",
+    Action("record", "r", "Rec", "Record a take, or end it.", "Transport",
            "transport.record", "toggle", footer=True),
     Action("up", "up,k", "Up", "Select the stem above.", "Mixer", shown_keys="↑"),
     Action("down", "down,j", "Down", "Select the stem below.", "Mixer", shown_keys="↓"),
@@ -161,11 +161,11 @@ SESSION_ACTIONS: tuple[Action, ...] = (
            footer=True),
     Action("export", "e", "Export", "Make a DAW project, with a take if you like.", "Screens",
            footer=True),
-    Action("grid", "g", "Beat grid", "Correct beats, bars and tempo.", "Screens", footer=True),
+    Action("grid", "g", "Grid", "Correct beats, bars and tempo.", "Screens", footer=True),
     Action("midi", "d", "MIDI", "Devices, monitor, mappings, learning.", "Screens", footer=True),
     Action("separate", "x", "Separate", "Separate again with another engine.", "Screens"),
     Action("render", "ctrl+r", "Render", "Mix what is heard, or a take, to a file.", "Screens"),
-    Action("home", "h,escape", "Home", "Back to the list of sessions.", "Screens", footer=True,
+    Action("home", "h,escape", "Home", "Back to the list of sessions.", "Screens",
            shown_keys="h"),
 )  # fmt: skip
 
@@ -180,7 +180,7 @@ HOME_ACTIONS: tuple[Action, ...] = (
 )  # fmt: skip
 
 APP_ACTIONS: tuple[Action, ...] = (
-    Action("jobs", "b", "Jobs", "What runs in the background.", "Everywhere", footer=True),
+    Action("jobs", "b", "Jobs", "What runs in the background.", "Everywhere"),
     Action("settings", "ctrl+s", "Settings", "Engine, weights, network, theme.", "Everywhere"),
     Action("theme", "ctrl+t", "Theme", "Dark or light.", "Everywhere"),
     Action("help", "question_mark,f10", "Help", "All keys of this screen.", "Everywhere",

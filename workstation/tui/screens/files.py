@@ -19,6 +19,10 @@ from workstation.tui.screens.home import pasted_paths
 class AudioTree(DirectoryTree):
     """Folders, and files that can be opened; hidden ones are left out."""
 
+    ICON_NODE = "▸ "
+    ICON_NODE_EXPANDED = "▾ "
+    ICON_FILE = "♪ "
+
     def filter_paths(self, paths: Iterable[Path]) -> Iterable[Path]:
         """What can be opened, or leads there."""
         return [

@@ -65,7 +65,7 @@ class HomeScreen(TableScreen):
         ):  # fmt: skip
             self.table.add_column(title, width=width)
         self.query_one("#empty").display = False
-        self.query_one(TitleBar).show("workstation", "a remix workstation")
+        self.query_one(TitleBar).show("workstation", "a remix workstation for the terminal")
         self.reload()
         self.table.focus()
 

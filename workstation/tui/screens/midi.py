@@ -90,13 +90,19 @@ class MidiScreen(TableScreen):
         """Look for devices; again every two seconds."""
         self.query_one(TitleBar).show("MIDI", "controllers of this machine")
         ports = self.query_one("#ports", DataTable)
-        for title, width in (("Input", 34), ("Mapping", 22), ("State", 30)):
-            ports.add_column(title, width=width)
+        for name, cells in (("Input", 34), ("Mapping", 22), ("State", 30)):
+            ports.add_column(name, width=cells)
         bindings = self.query_one("#bindings", DataTable)
-        for title, width in (("It sends", 24), ("Control", 20), ("How", 16)):
+        columns: tuple[tuple[str, int | None], ...] = (
+            ("It sends", 20),
+            ("Control", 16),
+            ("How", None),
+        )
+        for title, width in columns:
             bindings.add_column(title, width=width)
         self.query_one("#learn").display = False
         ports.focus()
+        self.query_one(RichLog).write(Text("m shows here what controllers send", "dim"))
         self.do_look()
         self.set_interval(_LOOK_EVERY_S, self.do_look)
 

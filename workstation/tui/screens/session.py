@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -44,7 +45,8 @@ if TYPE_CHECKING:
     from workstation.studio.jobs import Job
     from workstation.studio.player import Levels, Player, PlayerState
 
-_POLL_HZ = 30
+_PLAYING_HZ = 20
+_RESTING_HZ = 10
 _LISTEN_EVERY_S = 0.5
 _METER_CELLS = 9
 
@@ -66,6 +68,7 @@ class SessionScreen(TableScreen):
         self.timeline = Timeline(session.song.source.duration_s, 1)
         self.following = True
         self._seen = b""
+        self._looks = 0
         self._words = ""
         self._moved_by: dict[str, str] = {}
         self._failed = False
@@ -112,7 +115,7 @@ class SessionScreen(TableScreen):
         self.call_after_refresh(self._fit)
         self._read_peaks()
         self.open_player()
-        self.set_interval(1 / _POLL_HZ, self._poll)
+        self.run_worker(self._watch(), group="watch", exclusive=True)
         self.set_interval(_LISTEN_EVERY_S, self._look_at_controllers)
 
     def on_resize(self) -> None:
@@ -221,6 +224,14 @@ class SessionScreen(TableScreen):
 
     # -- drawing ------------------------------------------------------------------------------
 
+    async def _watch(self) -> None:
+        """Look at the player as often as an eye can follow; more seldom while all is at rest."""
+        while not self._leaving:
+            self._poll()
+            player = self.player
+            moves = player is not None and player.failure is None and player.state.playing
+            await asyncio.sleep(1 / (_PLAYING_HZ if moves else _RESTING_HZ))
+
     def _poll(self) -> None:
         """Draw what has changed since the last time."""
         player = self.player
@@ -261,8 +272,12 @@ class SessionScreen(TableScreen):
                 loop = f"{place(grid.bar_at(begin + 0.001))}–{place(grid.bar_at(end + 0.001))}"
         self.lanes.show_loop(state.loop_s)
         self.ruler.show_loop(state.loop_s)
-        self.lanes.show_playhead(state.position_s)
-        self.ruler.show_playhead(state.position_s)
+        # The line runs through every row of the screen: drawing it is most of the work, so it
+        # moves at every other look.
+        self._looks += 1
+        if self._looks % 2 or not state.playing:
+            self.lanes.show_playhead(state.position_s)
+            self.ruler.show_playhead(state.position_s)
         self.query_one(Transport).show(
             TransportShown(
                 playing=state.playing,

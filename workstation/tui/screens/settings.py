@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Button, Input, Label, Select, Static, Switch
+from textual.widgets import Button, Checkbox, Input, Label, Select, Static
 
 from workstation.config import load_settings
 from workstation.config.settings import Settings, settings_file
@@ -34,14 +34,12 @@ class SettingsDialog(Dialog[None]):
                 yield Label("Weights folder")
                 yield Input(settings.models_dir or "", id="models_dir", placeholder="none")
             with Horizontal(classes="field"):
-                yield Label("Never use network")
-                yield Switch(settings.offline, id="offline")
-            with Horizontal(classes="field"):
                 yield Label("Theme")
                 yield Select(
                     [("dark", "dark"), ("light", "light")],
                     value=settings.theme, allow_blank=False, id="theme", compact=True,
                 )  # fmt: skip
+            yield Checkbox("Never use the network", settings.offline, id="offline", compact=True)
             yield Static(plain(settings_file()), classes="hint")
             with Horizontal(classes="buttons"):
                 yield Button("Save", id="save", variant="primary", compact=True)
@@ -58,7 +56,7 @@ class SettingsDialog(Dialog[None]):
             settings = save_settings({
                 "engine": engine or None,
                 "models_dir": folder or None,
-                "offline": self.query_one("#offline", Switch).value or None,
+                "offline": self.query_one("#offline", Checkbox).value or None,
                 "theme": self.query_one("#theme", Select).value,
             })  # fmt: skip
         except WorkstationError as error:

@@ -62,6 +62,12 @@ class Transport(Widget):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002  (Textual's name)
         super().__init__(id=id)
         self._shown = TransportShown()
+        self._styles_now: dict[str, Style] = {}
+
+    def notify_style_update(self) -> None:
+        """Another theme."""
+        super().notify_style_update()
+        self._styles_now = {}
 
     def show(self, shown: TransportShown) -> None:
         """Draw it anew if it looks different."""
@@ -73,9 +79,10 @@ class Transport(Widget):
         """The row."""
         del y
         shown, ground = self._shown, self.rich_style
+        if not self._styles_now:
+            self._styles_now = part_styles(self, "transport--")
         on, off, record, time, dim = (
-            ground + self.get_component_rich_style(f"transport--{name}")
-            for name in ("on", "off", "record", "time", "dim")
+            ground + self._styles_now[name] for name in ("on", "off", "record", "time", "dim")
         )
         play = "… COUNT" if shown.counting_in else "■ PAUSE" if shown.playing else "▶ PLAY "
         gap = Segment(" ", ground)
@@ -136,6 +143,12 @@ class Master(Widget):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002  (Textual's name)
         super().__init__(id=id)
         self._shown = MasterShown()
+        self._styles_now: dict[str, Style] = {}
+
+    def notify_style_update(self) -> None:
+        """Another theme."""
+        super().notify_style_update()
+        self._styles_now = {}
 
     def show(self, shown: MasterShown) -> None:
         """Draw it anew if it looks different."""
@@ -147,7 +160,9 @@ class Master(Widget):
         """The row."""
         del y
         shown, ground = self._shown, self.rich_style
-        style = part_styles(self, "master--")
+        if not self._styles_now:
+            self._styles_now = part_styles(self, "master--")
+        style = self._styles_now
         dim = style["dim"]
         row = [
             Segment("  MASTER    ", ground),

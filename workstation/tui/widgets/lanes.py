@@ -105,6 +105,7 @@ class Lanes(ScrollView, can_focus=True):
         self._downbeats = np.zeros(0)
         self._styles: dict[str, Style] = {}
         self._waves: dict[int, tuple[object, list[Strip]]] = {}
+        self._lefts: dict[int, tuple[object, list[Strip]]] = {}
         self._rows = _LEAST_ROWS
         self._drag: tuple[str, str, int, int] | None = None
 
@@ -194,6 +195,7 @@ class Lanes(ScrollView, can_focus=True):
         super().notify_style_update()
         self._styles.clear()
         self._waves.clear()
+        self._lefts.clear()
 
     def _style(self) -> dict[str, Style]:
         if not self._styles:
@@ -213,16 +215,26 @@ class Lanes(ScrollView, can_focus=True):
         style = self._style()
         width = self.size.width
         if index >= len(self._shown):
-            return Strip.blank(width, style["ground"])
-        left = strip_rows(self._shown[index], self._rows, style, selected=index == self.selected)[
-            row
-        ]
-        wave = self._wave(index)[row]
+            return Strip([
+                Segment(" " * strips.WIDTH, style["strip"]),
+                Segment(" " * max(width - strips.WIDTH, 0), style["ground"]),
+            ])  # fmt: skip
+        left, wave = self._left(index)[row], self._wave(index)[row]
         at = self._playhead
-        if 0 <= at < self.timeline.columns:
-            head = Strip([Segment("│", style["playhead"])], 1)
-            wave = Strip.join([wave.crop(0, at), head, wave.crop(at + 1)])
-        return Strip.join([Strip(left, strips.WIDTH), wave]).crop(0, width)
+        if not 0 <= at < self.timeline.columns:
+            return Strip.join([left, wave])
+        head = Strip([Segment("│", style["playhead"])], 1)
+        return Strip.join([left, wave.crop(0, at), head, wave.crop(at + 1)])
+
+    def _left(self, index: int) -> list[Strip]:
+        """The strip of a stem; most rows are drawn again only because the playhead has moved."""
+        key = (self._shown[index], index == self.selected, self._rows)
+        cached = self._lefts.get(index)
+        if cached is None or cached[0] != key:
+            rows = strip_rows(key[0], self._rows, self._style(), selected=key[1])
+            cached = (key, [Strip(row, strips.WIDTH) for row in rows])
+            self._lefts[index] = cached
+        return cached[1]
 
     def _wave(self, index: int) -> list[Strip]:
         shown = self._shown[index]
