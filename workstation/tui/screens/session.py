@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from workstation.studio.jobs import Job
     from workstation.studio.player import Levels, Player, PlayerState
 
-_PLAYING_HZ = 20
+_PLAYING_HZ = 16
 _RESTING_HZ = 10
 _LISTEN_EVERY_S = 0.5
 _METER_CELLS = 9
