@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Button, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -38,7 +38,7 @@ class EngineDialog(Dialog[str]):
 
     def compose(self) -> ComposeResult:
         """The engines, and the card of the one that is pointed at."""
-        with Vertical(classes="dialog -wide"):
+        with VerticalScroll(classes="dialog -wide"):
             yield Label("Separate with", classes="dialog-title")
             yield OptionList()
             yield Static("", classes="card", id="card")

@@ -27,7 +27,7 @@ _DRAG_COLUMNS = 2
 _DOUBLE_CLICK = 2
 
 
-class Lanes(ScrollView, can_focus=True):
+class Lanes(ScrollView, can_focus=True, inherit_bindings=False):
     """Every stem of a session: strips to the left, waveforms to the right.
 
     Attributes:
