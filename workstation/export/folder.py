@@ -106,7 +106,9 @@ def export(
     with writing(final):
         _bring_back(final)
         check_export(name, out, options)
-        timeline = Timeline.of(project.grid, project.duration_s, cut_bars=target.cut_bars)
+        timeline = Timeline.of(
+            project.grid, project.duration_s, cut_bars=target.cut_bars, limits=target.lead_in
+        )
         plan = Plan(project, timeline, options)
         if target.encodings:
             check_stems(project)

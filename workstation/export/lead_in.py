@@ -10,6 +10,9 @@ the first downbeat falls on a bar line, wherever it lies in the file.
 - If it is too short even for that (below 12.5 ms), the first beat counts as the start. Only this
   one beat is off, by that much, and the words of the export say so.
 
+Programs whose bars are coarser say so with `LeadInLimits`: the note is then never shorter than
+theirs, at up to their own fastest tempo.
+
 The quarters of the lead-in and the beats before the first downbeat (a pick-up) make a first bar
 of their own meter, then whole bars. A format with bars that may be cut (REAPER) needs none of
 this: there the song's own tempo runs from 0, and the bar before the first downbeat is cut.
@@ -19,20 +22,43 @@ from __future__ import annotations
 
 import math
 
+import msgspec
+
 SLOWEST_BPM = 20.0
 FASTEST_BPM = 300.0
-SHORTEST_S = 60 / FASTEST_BPM / 16
 # Where bars can be cut, anything goes; but a bar of less than a millisecond helps nobody.
 SHORTEST_CUT_BAR_S = 0.001
 _NOTES = (1 / 2, 1 / 4, 1 / 8, 1 / 16)
 
 
-def lead_in_quarters(lead_s: float, bpm: float) -> float:
+class LeadInLimits(msgspec.Struct, frozen=True):
+    """How short and how fast a lead-in of less than a quarter may be.
+
+    Attributes:
+        shortest_quarters: Length of the shortest bar in quarter notes.
+        fastest_bpm: Tempo up to which a bar that short may run.
+    """
+
+    shortest_quarters: float = 1 / 16
+    fastest_bpm: float = FASTEST_BPM
+
+    @property
+    def shortest_s(self) -> float:
+        """The shortest time before the first beat that becomes a lead-in, in seconds."""
+        return 60 / self.fastest_bpm * self.shortest_quarters
+
+
+EVERY_HOST = LeadInLimits()
+SHORTEST_S = EVERY_HOST.shortest_s
+
+
+def lead_in_quarters(lead_s: float, bpm: float, limits: LeadInLimits = EVERY_HOST) -> float:
     """Length of the lead-in in quarter notes.
 
     Args:
         lead_s: Time of the first beat in seconds.
         bpm: Tempo of the song at its start, in quarters per minute.
+        limits: Of the program it is for.
 
     Returns:
         A whole number, or 1/2, 1/4, 1/8 or 1/16; 0 if it is too short for any of them.
@@ -44,4 +70,7 @@ def lead_in_quarters(lead_s: float, bpm: float) -> float:
     if most >= 1:
         least = max(1, math.ceil(lead_s * SLOWEST_BPM / 60 - 1e-9))
         return float(min(max(round(lead_s * bpm / 60), least), math.floor(most)))
-    return max((note for note in _NOTES if note <= most), default=0.0)
+    note = max((note for note in _NOTES if note <= most), default=0.0)
+    if note >= limits.shortest_quarters:
+        return note
+    return limits.shortest_quarters if lead_s >= limits.shortest_s - 1e-12 else 0.0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from workstation.export.lead_in import EVERY_HOST, LeadInLimits
 from workstation.export.project import ExportOptions, Project
 from workstation.export.timeline import Timeline
 from workstation.model import JobContext
@@ -54,6 +55,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         encodings: What its audio can be; empty if it has none.
         scratch_copies: How often all audio lies on the disk besides the finished files.
         cut_bars: Whether a bar may be shorter than its meter (see `lead_in`).
+        lead_in: How short and fast its first bar may be, where bars cannot be cut.
         own_projects: Suffixes of the user's own projects that it can fill; empty if it cannot.
         write: Writes the project into a folder.
     """
@@ -67,6 +69,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     encodings: tuple[str, ...]
     scratch_copies: int = 0
     cut_bars: bool = False
+    lead_in: LeadInLimits = EVERY_HOST
     own_projects: tuple[str, ...] = ()
     write: Callable[[Plan, Path, JobContext], Written]
 

@@ -14,10 +14,11 @@ import statistics
 import msgspec
 
 from workstation.export.lead_in import (
+    EVERY_HOST,
     FASTEST_BPM,
     SHORTEST_CUT_BAR_S,
-    SHORTEST_S,
     SLOWEST_BPM,
+    LeadInLimits,
     lead_in_quarters,
 )
 from workstation.model import BeatGrid
@@ -71,18 +72,26 @@ class Timeline(msgspec.Struct, frozen=True):
     lead_in: str
 
     @classmethod
-    def of(cls, grid: BeatGrid | None, duration_s: float, *, cut_bars: bool = False) -> Timeline:
+    def of(
+        cls,
+        grid: BeatGrid | None,
+        duration_s: float,
+        *,
+        cut_bars: bool = False,
+        limits: LeadInLimits = EVERY_HOST,
+    ) -> Timeline:
         """Lay out a song; without a grid it is 120 bpm in 4/4 from the start.
 
         Args:
             grid: Beats of the song.
             duration_s: Its length.
             cut_bars: Whether the format has bars that may be cut.
+            limits: Of a lead-in that is not cut.
         """
         beats = None if grid is None else _from_zero(grid)
         if beats is None:
             return _without_beats(duration_s)
-        return _with_beats(_without_gaps(beats), duration_s, cut_bars=cut_bars)
+        return _with_beats(_without_gaps(beats), duration_s, None if cut_bars else limits)
 
     def quarter_at(self, time_s: float) -> float:
         """Quarter note of the project at a time in seconds."""
@@ -152,9 +161,10 @@ class _Lead(msgspec.Struct, frozen=True):
     cut: bool
 
 
-def _with_beats(grid: BeatGrid, duration_s: float, *, cut_bars: bool) -> Timeline:
+def _with_beats(grid: BeatGrid, duration_s: float, limits: LeadInLimits | None) -> Timeline:
+    """Lay out beats; without limits the bar before the first beat is cut."""
     beat = _beat_quarters(grid)
-    lead = _lead_of(grid, beat, cut_bars=cut_bars)
+    lead = _lead_of(grid, beat, limits)
     downbeat_s = grid.downbeats_s[0]
     if lead.lost_s:
         grid = BeatGrid((0.0, *grid.beats_s[1:]), grid.downbeats, grid.beats_per_bar)
@@ -183,15 +193,15 @@ def _beat_quarters(grid: BeatGrid) -> float:
     return quarters
 
 
-def _lead_of(grid: BeatGrid, beat: float, *, cut_bars: bool) -> _Lead:
+def _lead_of(grid: BeatGrid, beat: float, limits: LeadInLimits | None) -> _Lead:
     first_s = grid.beats_s[0]
     # A beat that is not the first of its segment has the same tempo within a microsecond.
     bpm = beat * grid.tempo_map()[0].bpm
-    if first_s < (SHORTEST_CUT_BAR_S if cut_bars else SHORTEST_S - 1e-12):
+    if first_s < (limits.shortest_s - 1e-12 if limits else SHORTEST_CUT_BAR_S):
         return _Lead(0.0, 0.0, first_s, cut=False)
-    if cut_bars:
+    if limits is None:
         return _Lead(first_s, first_s * bpm / 60, 0.0, cut=True)
-    return _Lead(first_s, lead_in_quarters(first_s, bpm), 0.0, cut=False)
+    return _Lead(first_s, lead_in_quarters(first_s, bpm, limits), 0.0, cut=False)
 
 
 def _meters_before(grid: BeatGrid, beat: float, lead: _Lead) -> list[MeterPoint]:

@@ -1,0 +1,262 @@
+"""The target `ableton`: a project folder of Ableton Live, or the user's own Set with the stems.
+
+The clips are not warped. Live's manual (Audio Fact Sheet) calls playback of an unstretched file
+at the Set's sample rate neutral, which its makers verify by cancellation; warping in Complex or
+Complex Pro never is, and in the other modes only while the tempo of clip and Set are equal to the
+last bit, which a tempo map of 32-bit floats cannot promise. So the samples stay as they are and
+the Set follows them: its tempo is automated from the beat grid. Every clip still holds the grid as
+warp markers, for whoever switches Warp on to make the song follow another tempo.
+
+Live evaluates tempo automation on 16th notes (measured by the project dawtool) and has no meter
+finer than sixteenths, so no tempo begins off a 16th and no bar is shorter than one.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from workstation.export.als import (
+    BEFORE_START,
+    LiveSet,
+    as_in_live_12,
+    is_on,
+    new_set,
+    put,
+    value_of,
+)
+from workstation.export.lead_in import LeadInLimits
+from workstation.export.markers import markers_of
+from workstation.export.stem_files import ENCODINGS, StemFiles, write_stems
+from workstation.export.target import Part, Plan, Target, Written
+from workstation.export.text import one_line
+from workstation.export.timeline import MeterPoint, Timeline
+from workstation.model import InputError, JobContext
+from workstation.model.names import ascii_name
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+_STEMS = "Samples/Imported"
+# Live takes the folder that holds this one for the project, and paths start there.
+_PROJECT_INFO = "Ableton Project Info"
+_ABOUT_INFO = "Live knows its projects by this folder. Leave it here.\n"
+# The beats from the last warp marker to the one that only gives the tempo after it.
+_AFTER_LAST = 1 / 32
+# Live's palette, which tracks and clips name by number; seen in Live 11.
+_PALETTE = bytes.fromhex(
+    "ff94a6 ffa529 cc9927 f7f47c bffb00 1aff2f 25ffa8 5cffe8 8bc5ff 5480e4 92a7ff d86ce4 e553a0 "
+    "ffffff ff3636 f66c03 99724b fff034 87ff67 3dc300 00bfaf 19e9ff 10a4ee 007dc0 886ce4 b677c6 "
+    "ff39d4 d0d0d0 e2675a ffa374 d3ad71 edffae d2e498 bad074 9bc48d d4fde1 cdf1f8 b9c1e3 cdbbe4 "
+    "ae98e5 e5dce1 a9a9a9 c6928b b78256 99836a bfba69 a6be00 7db04d 88c2ba 9bb3c4 85a5c2 8393cc "
+    "a595b5 bf9fbe bc7196 7b7b7b af3333 a95131 724f41 dbc300 85961f 539f31 0a9c8e 236384 1a2f96 "
+    "2f52a2 624bad a34bad cc2e6e 3c3c3c"
+)
+
+
+def write_ableton(plan: Plan, folder: Path, job: JobContext) -> Written:
+    """Write the project folder: the Set and its stems.
+
+    Raises:
+        InputError: The user's own Set cannot be read, or lacks what the stems need.
+    """
+    notes: list[str] = []
+    live_set, tracks, plain_clip = _tracks_for(plan, notes)
+    title = ascii_name(plan.project.title, fallback="Song")
+    project = folder / f"{title} Project"
+    stems, info = project / _STEMS, project / _PROJECT_INFO
+    for path in (stems, info):
+        path.mkdir(parents=True)
+    (info / "About this folder.txt").write_text(_ABOUT_INFO, encoding="utf-8", newline="\n")
+    files = write_stems(plan.project, stems, plan.options, job)
+    for index, track in enumerate(tracks):
+        clip = clip_of(plain_clip, plan, files, index)
+        put(
+            clip,
+            "SampleRef/FileRef/OriginalFileSize",
+            str((stems / files.names[index]).stat().st_size),
+        )
+        gone = live_set.set_clips(track, [clip])
+        if gone:
+            name = one_line(value_of(track, "Name/EffectiveName"))
+            notes.append(
+                f"Clips that were in the arrangement of the track {name} gave way: {gone}."
+            )
+    set_times(live_set, plan)
+    name = f"{project.name}/{title}.als"
+    (folder / name).write_bytes(live_set.to_bytes())
+    return Written(open_with=name, notes=(*files.notes, *notes))
+
+
+def _tracks_for(plan: Plan, notes: list[str]) -> tuple[LiveSet, list[_Element], _Element]:
+    """A Set that has a track for every stem, those tracks in order, and a plain clip."""
+    live_set, plain, clip = new_set()
+    free: list[_Element] = []
+    own = plan.options.own_project
+    if own is not None:
+        live_set = LiveSet.read(own)
+        free, plain = live_set.audio_tracks(), live_set.plain_track()
+        if live_set.version == "12":
+            clip = as_in_live_12(clip)
+        outside = live_set.outside_files()
+        if outside:
+            notes.append(
+                f"Audio and devices that {one_line(own.name)} names by their place in its own "
+                f"project ({outside}): they are not copied. Before the export choose File > "
+                "Collect All and Save in Live; afterwards put the Set's Samples folder here too."
+            )
+    tracks = []
+    for stem in plan.project.tracks:
+        name = one_line(stem.name)
+        track = next((t for t in free if name.casefold() in _names(t)), None)
+        if track is None:
+            track = live_set.add_track(plain, name)
+            put(track, "Color", str(nearest_colour(stem.colour)))
+        else:
+            free.remove(track)
+            _refuse_frozen(track, name)
+        tracks.append(track)
+    return live_set, tracks, clip
+
+
+def _names(track: _Element) -> set[str]:
+    """What a track is called: as it is shown, and as it was typed."""
+    shown = (value_of(track, path) for path in ("Name/EffectiveName", "Name/UserName"))
+    return {one_line(name).casefold() for name in shown}
+
+
+def _refuse_frozen(track: _Element, name: str) -> None:
+    if is_on(track, "Freeze"):
+        raise InputError(
+            f"The track {name} of the Live Set is frozen, so it would not play the stem.",
+            "In Live choose Edit > Unfreeze Track, save the Set, and export again.",
+        )
+
+
+def nearest_colour(colour: str) -> int:
+    """Number of the colour in Live's palette that is nearest to `#rrggbb`."""
+    palette = np.frombuffer(_PALETTE, np.uint8).reshape(-1, 3).astype(int)
+    wanted = np.frombuffer(bytes.fromhex(colour[1:]), np.uint8)
+    return int(np.argmin(((palette - wanted) ** 2).sum(axis=1)))
+
+
+def clip_of(plain: _Element, plan: Plan, files: StemFiles, index: int) -> _Element:
+    """A clip that plays a stem from its first sample to its last.
+
+    Its place in the arrangement is in quarter notes; within the file, as in every clip that is
+    not warped, Live counts seconds.
+    """
+    project, stem = plan.project, plan.project.tracks[index]
+    clip = copy.deepcopy(plain)
+    end = _number(plan.timeline.quarter_at(project.duration_s))
+    seconds = _number(project.duration_s)
+    numerator, denominator = plan.timeline.meter
+    values = {
+        "CurrentStart": "0",
+        "CurrentEnd": end,
+        "Loop/LoopStart": "0",
+        "Loop/LoopEnd": seconds,
+        "Loop/OutMarker": seconds,
+        "Loop/HiddenLoopStart": "0",
+        "Loop/HiddenLoopEnd": seconds,
+        "Name": one_line(stem.name),
+        "Color": str(nearest_colour(stem.colour)),
+        "TimeSignature/TimeSignatures/RemoteableTimeSignature/Numerator": str(numerator),
+        "TimeSignature/TimeSignatures/RemoteableTimeSignature/Denominator": str(denominator),
+        "ScrollerTimePreserver/RightTime": seconds,
+        "SampleRef/FileRef/RelativePath": f"{_STEMS}/{files.names[index]}",
+        "SampleRef/DefaultDuration": str(project.frames),
+        "SampleRef/DefaultSampleRate": str(project.sample_rate_hz),
+    }
+    for path, value in values.items():
+        put(clip, path, value)
+    _add_warp_markers(clip, plan)
+    return clip
+
+
+def _add_warp_markers(clip: _Element, plan: Plan) -> None:
+    """The tempo map as warp markers: between two of them the tempo is constant."""
+    from lxml import etree
+
+    end_s, timeline = plan.project.duration_s, plan.timeline
+    places = [(t.time_s, t.quarter) for t in timeline.tempos if t.time_s < end_s - 1e-6]
+    last = timeline.quarter_at(end_s)
+    places += [(end_s, last), (timeline.time_at(last + _AFTER_LAST), last + _AFTER_LAST)]
+    parent = clip.find("WarpMarkers")
+    assert parent is not None
+    for number, (time_s, quarter) in enumerate(places):
+        etree.SubElement(
+            parent,
+            "WarpMarker",
+            Id=str(number),
+            SecTime=_number(time_s),
+            BeatTime=_number(quarter),
+        )
+
+
+def set_times(live_set: LiveSet, plan: Plan) -> None:
+    """Set the tempos, the meters and the locators of a Set."""
+    tempos, meters = tempo_steps(plan.timeline), plan.timeline.meters
+    put(live_set.main, "DeviceChain/Mixer/Tempo/Manual", tempos[0][1])
+    put(live_set.main, "DeviceChain/Mixer/TimeSignature/Manual", str(meter_code(meters[0])))
+    events = [(BEFORE_START, tempos[0][1])]
+    for (_, before), (time, value) in itertools.pairwise(tempos):
+        events += [(time, before), (time, value)]
+    live_set.set_envelope(live_set.main, "Tempo", "FloatEvent", events)
+    codes = [(BEFORE_START, str(meter_code(meters[0])))]
+    codes += [(_number(meter.quarter), str(meter_code(meter))) for meter in meters[1:]]
+    live_set.set_envelope(live_set.main, "TimeSignature", "EnumEvent", codes)
+    live_set.set_locators(
+        (_number(plan.timeline.quarter_at(marker.time_s)), marker.name)
+        for marker in markers_of(plan.project, plan.timeline, plan.options)
+    )
+
+
+def tempo_steps(timeline: Timeline) -> list[tuple[str, str]]:
+    """Quarter notes, and the tempos in bpm that hold from there on.
+
+    Live keeps tempos as 32-bit floats. What rounding one loses, the next makes good.
+    """
+    steps, elapsed_s = [], 0.0
+    for point, following in itertools.pairwise([*timeline.tempos, None]):
+        assert point is not None
+        bpm = point.bpm
+        if following is not None:
+            quarters = following.quarter - point.quarter
+            bpm = float(np.float32(60 * quarters / (following.time_s - elapsed_s)))
+            elapsed_s += 60 * quarters / bpm
+        steps.append((_number(point.quarter), f"{np.float32(bpm):.9g}"))
+    return steps
+
+
+def meter_code(meter: MeterPoint) -> int:
+    """A meter as Live numbers them: 201 is 4/4."""
+    return meter.numerator - 1 + 99 * (meter.denominator.bit_length() - 1)
+
+
+def _number(value: float) -> str:
+    """A number without an exponent."""
+    return f"{value:.12f}".rstrip("0").rstrip(".")
+
+
+ABLETON = Target(
+    name="ableton",
+    title="Ableton Live",
+    summary="a Live project folder, or your own Live Set with the stems in it",
+    opens_in="Ableton Live 11 and newer",
+    how_to=(
+        "Open the .als file in Live, and leave it in its folder: the stems lie in Samples/Imported "
+        "there. Let Live run at the sample rate of the song. The clips are not warped, so they "
+        "play sample for sample, and the tempo of the Set follows the song. To give the song "
+        "another tempo, select all clips, switch on Warp, and take the tempo automation away."
+    ),
+    carries=frozenset({Part.AUDIO, Part.TEMPO, Part.SECTIONS, Part.BARS, Part.COLOURS}),
+    encodings=ENCODINGS,
+    lead_in=LeadInLimits(shortest_quarters=1 / 4, fastest_bpm=999.0),
+    own_projects=(".als",),
+    write=write_ableton,
+)
