@@ -114,7 +114,7 @@ class LiveSet:
         """
         found = parent.find(path)
         if found is None:
-            raise self._refused(f"has no {path} in its {parent.tag}")
+            raise self._refused(f"has no {path} where every Set has one")
         return found
 
     def new_id(self) -> str:
