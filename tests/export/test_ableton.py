@@ -422,7 +422,46 @@ def test_automation_and_locators_that_were_there_are_replaced(exported, make_pro
     assert len(tempo_map(live_set).points) == 2
     assert len(live_set.findall("Locators/Locators/Locator")) == 2
     assert len(tracks_of(live_set)) == 4
-    assert any("own.als names by their place" in words for words in report.dropped)
+    assert "Clips in the arrangement of the track Vocals gave way: 1." in report.dropped
+
+
+def samples(*references):
+    """Puts samples into a device of the first track."""
+
+    def change(root):
+        devices = root.find("LiveSet/Tracks/AudioTrack/DeviceChain/DeviceChain/Devices")
+        for kind, path in references:
+            file = etree.SubElement(etree.SubElement(devices, "SampleRef"), "FileRef")
+            etree.SubElement(file, "RelativePathType", Value=kind)
+            etree.SubElement(file, "RelativePath", Value=path)
+
+    return change
+
+
+def test_the_audio_of_an_own_set_comes_along_but_nothing_from_outside_its_project(
+    exported, tmp_path
+):
+    (tmp_path / "secret.txt").write_text("secret")
+    home = tmp_path / "Home Project"
+    (home / "Ableton Project Info").mkdir(parents=True)
+    (home / "Samples" / "Imported").mkdir(parents=True)
+    (home / "Backup").mkdir()
+    (home / "Samples" / "kick.wav").write_bytes(b"kick")
+    (home / "Samples" / "Imported" / "01 Drums.wav").write_bytes(b"not the stem")
+    (home / "Samples" / "link.wav").symlink_to(tmp_path / "secret.txt")
+    own = own_set(home / "Backup", "Guitar", change=samples(
+        ("3", "Samples/kick.wav"), ("3", "Samples/gone.wav"), ("1", "../../other.wav"),
+        ("3", "../secret.txt"), ("3", str(tmp_path / "secret.txt")), ("3", "Samples/link.wav"),
+        ("3", "Samples"), ("3", "x" * 5000), ("5", "Factory/x.wav"),
+    ))  # fmt: skip
+    report, folder, _ = exported(own_project=own, encoding="float32")
+    assert (folder / "Samples" / "kick.wav").read_bytes() == b"kick"
+    assert sorted(p.name for p in folder.rglob("*") if p.is_file()) == [
+        "01 Drums.wav", "02 Bass.wav", "03 Other.wav", "04 Vocals.wav", "About this folder.txt",
+        "Song one two.als", "kick.wav",
+    ]  # fmt: skip
+    assert (folder / "Samples" / "Imported" / "01 Drums.wav").stat().st_size > FRAMES
+    assert any("Mine.als that is not in its project folder: 7." in w for w in report.dropped)
 
 
 def test_two_stems_of_one_name_take_two_tracks_of_that_name(exported, make_project, tmp_path):

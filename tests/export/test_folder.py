@@ -13,7 +13,7 @@ import pytest
 
 from tests.export.conftest import FRAMES, RATE
 from workstation.audio import FloatWav, write_audio
-from workstation.export import ExportOptions, Project, Track, export, find_target
+from workstation.export import TARGETS, ExportOptions, Project, Track, export, find_target
 from workstation.export import folder as folder_module
 from workstation.model import (
     CancelledError,
@@ -135,7 +135,7 @@ def test_a_near_name_is_suggested_and_all_are_listed():
     with pytest.raises(UsageError) as caught:
         find_target("Dawprojekt")
     assert caught.value.remedy == (
-        'Did you mean "dawproject"? Targets: reaper, dawproject, midi, stems.'
+        f'Did you mean "dawproject"? Targets: {", ".join(TARGETS)}.'
     )
 
 

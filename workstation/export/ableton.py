@@ -15,11 +15,14 @@ from __future__ import annotations
 
 import copy
 import itertools
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from workstation.audio import need_space
 from workstation.export.als import (
     BEFORE_START,
     LiveSet,
@@ -65,7 +68,7 @@ def write_ableton(plan: Plan, folder: Path, job: JobContext) -> Written:
         InputError: The user's own Set cannot be read, or lacks what the stems need.
     """
     notes: list[str] = []
-    live_set, tracks, plain_clip = _tracks_for(plan, notes)
+    live_set, tracks, plain_clip = _tracks_for(plan)
     title = ascii_name(plan.project.title, fallback="Song")
     project = folder / f"{title} Project"
     stems, info = project / _STEMS, project / _PROJECT_INFO
@@ -75,40 +78,31 @@ def write_ableton(plan: Plan, folder: Path, job: JobContext) -> Written:
     files = write_stems(plan.project, stems, plan.options, job)
     for index, track in enumerate(tracks):
         clip = clip_of(plain_clip, plan, files, index)
-        put(
-            clip,
-            "SampleRef/FileRef/OriginalFileSize",
-            str((stems / files.names[index]).stat().st_size),
-        )
+        size = (stems / files.names[index]).stat().st_size
+        put(clip, "SampleRef/FileRef/OriginalFileSize", str(size))
         gone = live_set.set_clips(track, [clip])
         if gone:
             name = one_line(value_of(track, "Name/EffectiveName"))
-            notes.append(
-                f"Clips that were in the arrangement of the track {name} gave way: {gone}."
-            )
+            notes.append(f"Clips in the arrangement of the track {name} gave way: {gone}.")
+    if plan.options.own_project is not None:
+        ours = {("3", f"{_STEMS}/{name}") for name in files.names}
+        samples = sorted(live_set.samples() - ours)
+        notes += copy_samples(samples, plan.options.own_project, project, job)
     set_times(live_set, plan)
     name = f"{project.name}/{title}.als"
     (folder / name).write_bytes(live_set.to_bytes())
     return Written(open_with=name, notes=(*files.notes, *notes))
 
 
-def _tracks_for(plan: Plan, notes: list[str]) -> tuple[LiveSet, list[_Element], _Element]:
+def _tracks_for(plan: Plan) -> tuple[LiveSet, list[_Element], _Element]:
     """A Set that has a track for every stem, those tracks in order, and a plain clip."""
     live_set, plain, clip = new_set()
     free: list[_Element] = []
-    own = plan.options.own_project
-    if own is not None:
-        live_set = LiveSet.read(own)
+    if plan.options.own_project is not None:
+        live_set = LiveSet.read(plan.options.own_project)
         free, plain = live_set.audio_tracks(), live_set.plain_track()
         if live_set.version == "12":
             clip = as_in_live_12(clip)
-        outside = live_set.outside_files()
-        if outside:
-            notes.append(
-                f"Audio and devices that {one_line(own.name)} names by their place in its own "
-                f"project ({outside}): they are not copied. Before the export choose File > "
-                "Collect All and Save in Live; afterwards put the Set's Samples folder here too."
-            )
     tracks = []
     for stem in plan.project.tracks:
         name = one_line(stem.name)
@@ -135,6 +129,56 @@ def _refuse_frozen(track: _Element, name: str) -> None:
             f"The track {name} of the Live Set is frozen, so it would not play the stem.",
             "In Live choose Edit > Unfreeze Track, save the Set, and export again.",
         )
+
+
+def copy_samples(
+    samples: Iterable[tuple[str, str]], own: Path, project: Path, job: JobContext
+) -> list[str]:
+    """Copy the audio of the user's own Set from its project; tells what stayed behind.
+
+    Only files inside the project's folder are read: a Set may name any path there is.
+
+    Args:
+        samples: What a path is relative to, as Live numbers it, and the path.
+        own: The user's Set.
+        project: The new project folder; nothing in it is replaced.
+        job: Cancellation.
+    """
+    home = _project_of(own)
+    found, missing = {}, 0
+    for kind, path in samples:
+        source = _file_in(home, path) if kind == "3" else None
+        target = project if source is None else project / source.relative_to(home)
+        if source is not None and not target.exists():
+            found[source] = target
+        elif kind in {"1", "3"}:
+            missing += 1
+    need_space(project, sum(source.stat().st_size for source in found))
+    for source, target in found.items():
+        job.check()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    if not missing:
+        return []
+    return [
+        f"Audio of {one_line(own.name)} that is not in its project folder: {missing}. Choose File "
+        "> Collect All and Save in Live and export again, or find it with File > Manage Files."
+    ]
+
+
+def _project_of(own: Path) -> Path:
+    """The folder that Live takes for the project of a Set."""
+    own = own.resolve()
+    return next((p for p in own.parents if (p / _PROJECT_INFO).is_dir()), own.parent)
+
+
+def _file_in(home: Path, path: str) -> Path | None:
+    """A file inside a folder; None if there is none, or if the path leads out of it."""
+    try:
+        file = (home / path).resolve()
+        return file if file.is_relative_to(home) and file.is_file() else None
+    except (OSError, ValueError):  # A name that no file can have.
+        return None
 
 
 def nearest_colour(colour: str) -> int:

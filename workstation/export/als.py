@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 # A Set of a hundred tracks full of plug-ins has some 50 MiB; more is a bomb.
 MAX_XML_BYTES = 128 << 20
-# Elements and attributes: what a parsed Set costs in memory.
-MAX_XML_PARTS = 4_000_000
+# Elements and attributes: parsed, so many take some 700 MiB. The Sets that were seen have 390 000.
+MAX_XML_PARTS = 3_000_000
 BEFORE_START = "-63072000"
 _VERSIONS = {"11", "12"}
 _LARGEST_ID = 2**31 - 1
@@ -174,15 +174,16 @@ class LiveSet:
         from lxml import etree
 
         target = self.find(track, f"DeviceChain/Mixer/{parameter}/AutomationTarget")
-        pointee = self._whole(target.get("Id", ""))
+        pointee = str(self._whole(target.get("Id", "")))
         envelopes = self.find(track, "AutomationEnvelopes/Envelopes")
-        for old in list(envelopes):
-            held = old.find("EnvelopeTarget/PointeeId")
-            if held is not None and held.get("Value") == str(pointee):
-                envelopes.remove(old)
-        number = 1 + max(map(_number, envelopes), default=-1)
-        envelope = etree.SubElement(envelopes, "AutomationEnvelope", Id=str(number))
-        add(etree.SubElement(envelope, "EnvelopeTarget"), "PointeeId", str(pointee))
+        found = [e for e in envelopes if value_of(e, "EnvelopeTarget/PointeeId") == pointee]
+        if found:
+            envelope = found[0]
+            envelope[:] = []
+        else:
+            number = 1 + max(map(_number, envelopes), default=-1)
+            envelope = etree.SubElement(envelopes, "AutomationEnvelope", Id=str(number))
+        add(etree.SubElement(envelope, "EnvelopeTarget"), "PointeeId", pointee)
         automation = etree.SubElement(envelope, "Automation")
         parent = etree.SubElement(automation, "Events")
         for index, (time, value) in enumerate(events):
@@ -205,13 +206,18 @@ class LiveSet:
             add(locator, "Annotation", "")
             add(locator, "IsSongStart", "false")
 
-    def outside_files(self) -> int:
-        """How many places name a file by its path from the folder of this Set."""
-        return sum(
-            value_of(file, "RelativePathType") in {"1", "3"}
-            and bool(value_of(file, "RelativePath"))
-            for file in self._root.iter("FileRef")
-        )
+    def samples(self) -> set[tuple[str, str]]:
+        """The audio that the Set plays: what each path is relative to, and the path.
+
+        `3` is the folder of the project, `1` the folder of the Set; other numbers are places
+        that are the same for every Set, or none.
+        """
+        files = (sample.find("FileRef") for sample in self._root.iter("SampleRef"))
+        return {
+            (value_of(file, "RelativePathType"), value_of(file, "RelativePath"))
+            for file in files
+            if file is not None and value_of(file, "RelativePath")
+        }
 
     def _bared(self, track: _Element) -> _Element:
         """Take away from a copied track all that makes it the user's own."""
