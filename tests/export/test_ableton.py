@@ -241,6 +241,17 @@ def test_warp_markers_hold_the_grid_for_whoever_switches_warp_on(exported, make_
         assert markers[-2][0] == pytest.approx(FRAMES / RATE, abs=1e-9)
 
 
+def test_a_first_beat_too_early_for_a_sixteenth_of_300_bpm_is_met_all_the_same(
+    exported, make_project
+):
+    grid = BeatGrid.constant(bpm=120, first_beat_s=0.02, duration_s=4)
+    report, _, live_set = exported(make_project(grid=grid))
+    assert worst_beat_s(grid, tempo_map(live_set), meters_of(live_set)) < 1e-6
+    assert meters_of(live_set)[0] == (0.0, 1, 16)
+    assert "runs at 750.0 bpm" in report.lead_in
+    assert "will not follow" not in report.lead_in
+
+
 @settings(deadline=None, max_examples=100)
 @given(grid=grids())
 @example(grid=BeatGrid.constant(bpm=120, first_beat_s=0.0151, duration_s=8))
@@ -413,6 +424,9 @@ def test_an_own_set_is_filled_and_everything_else_stays(exported, tmp_path, vers
     grid = BeatGrid.constant(bpm=120, first_beat_s=0.3, duration_s=4, first_downbeat=2)
     assert worst_beat_s(grid, tempo_map(live_set), meters_of(live_set)) < 30e-6
     assert sum("gave way: 1" in words for words in report.dropped) == 2
+    readme = (Path(report.folder) / "README.txt").read_text(encoding="utf-8")
+    assert "keep their levels" in readme
+    assert "unity gain" not in readme
 
 
 def test_automation_and_locators_that_were_there_are_replaced(exported, make_project, tmp_path):

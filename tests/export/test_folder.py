@@ -134,9 +134,7 @@ def test_a_stem_that_does_not_fit_the_song_is_refused(make_project, export_to, t
 def test_a_near_name_is_suggested_and_all_are_listed():
     with pytest.raises(UsageError) as caught:
         find_target("Dawprojekt")
-    assert caught.value.remedy == (
-        f'Did you mean "dawproject"? Targets: {", ".join(TARGETS)}.'
-    )
+    assert caught.value.remedy == (f'Did you mean "dawproject"? Targets: {", ".join(TARGETS)}.')
 
 
 def test_the_report_names_what_this_song_loses_and_nothing_else(make_project, export_to):

@@ -36,7 +36,9 @@ def readme_text(plan: Plan, target: Target, dropped: tuple[str, ...]) -> str:
     ]
     if Part.AUDIO in target.carries:
         exact = plan.options.encoding != "mp3" and plan.project.engine != "imported"
-        if exact and not any(LOWERED in words for words in dropped):
+        if plan.options.own_project is not None:
+            parts += [_wrap("Tracks that were there keep their levels and their devices."), ""]
+        elif exact and not any(LOWERED in words for words in dropped):
             parts += [_wrap("All tracks are at unity gain; together they sum to the song."), ""]
         else:
             parts += [_wrap("All tracks are at unity gain."), ""]

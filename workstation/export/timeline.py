@@ -181,7 +181,8 @@ def _with_beats(grid: BeatGrid, duration_s: float, limits: LeadInLimits | None) 
     ]
     timeline = msgspec.structs.replace(bare, meters=tuple(meters))
     bars_s = _bars(timeline, max(duration_s, downbeat_s))
-    words = _words(timeline, bars_s, lead)
+    fastest_bpm = limits.fastest_bpm if limits else FASTEST_BPM
+    words = _words(timeline, bars_s, lead, fastest_bpm)
     return msgspec.structs.replace(timeline, bars_s=bars_s, lead_in=words)
 
 
@@ -268,7 +269,7 @@ def _bars(timeline: Timeline, end_s: float) -> tuple[float, ...]:
     return tuple(bars)
 
 
-def _words(timeline: Timeline, bars_s: tuple[float, ...], lead: _Lead) -> str:
+def _words(timeline: Timeline, bars_s: tuple[float, ...], lead: _Lead, fastest_bpm: float) -> str:
     assert timeline.downbeat_s is not None
     bar = 1 + sum(time_s < timeline.downbeat_s - max(1e-6, lead.lost_s) for time_s in bars_s)
     where = f"The first downbeat, {timeline.downbeat_s:.3f} s into the song, is bar {bar}"
@@ -286,9 +287,9 @@ def _words(timeline: Timeline, bars_s: tuple[float, ...], lead: _Lead) -> str:
             "start: no program has a bar that short. All other beats are exact."
         )
     fastest = max(point.bpm for point in timeline.tempos)
-    if fastest > FASTEST_BPM + 0.5:
+    if fastest > fastest_bpm + 0.5:
         parts.append(
-            f"Tempos go up to {fastest:.0f} bpm; programs that end at {FASTEST_BPM:.0f} will not "
+            f"Tempos go up to {fastest:.0f} bpm; programs that end at {fastest_bpm:.0f} will not "
             "follow there."
         )
     return " ".join(parts)
