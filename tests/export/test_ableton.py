@@ -467,6 +467,7 @@ def test_the_audio_of_an_own_set_comes_along_but_nothing_from_outside_its_projec
         ("3", "Samples/kick.wav"), ("3", "Samples/gone.wav"), ("1", "../../other.wav"),
         ("3", "../secret.txt"), ("3", str(tmp_path / "secret.txt")), ("3", "Samples/link.wav"),
         ("3", "Samples"), ("3", "x" * 5000), ("5", "Factory/x.wav"),
+        ("3", "Samples/Imported/01 Drums.wav"),
     ))  # fmt: skip
     report, folder, _ = exported(own_project=own, encoding="float32")
     assert (folder / "Samples" / "kick.wav").read_bytes() == b"kick"
@@ -475,7 +476,7 @@ def test_the_audio_of_an_own_set_comes_along_but_nothing_from_outside_its_projec
         "Song one two.als", "kick.wav",
     ]  # fmt: skip
     assert (folder / "Samples" / "Imported" / "01 Drums.wav").stat().st_size > FRAMES
-    assert any("Mine.als that is not in its project folder: 7." in w for w in report.dropped)
+    assert any("Mine.als that was not copied: 8." in w for w in report.dropped)
 
 
 def test_two_stems_of_one_name_take_two_tracks_of_that_name(exported, make_project, tmp_path):

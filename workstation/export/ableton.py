@@ -67,8 +67,9 @@ def write_ableton(plan: Plan, folder: Path, job: JobContext) -> Written:
     Raises:
         InputError: The user's own Set cannot be read, or lacks what the stems need.
     """
-    notes: list[str] = []
     live_set, tracks, plain_clip = _tracks_for(plan)
+    notes = _make_way(live_set, tracks)
+    samples = sorted(live_set.samples())
     title = ascii_name(plan.project.title, fallback="Song")
     project = folder / f"{title} Project"
     stems, info = project / _STEMS, project / _PROJECT_INFO
@@ -76,22 +77,28 @@ def write_ableton(plan: Plan, folder: Path, job: JobContext) -> Written:
         path.mkdir(parents=True)
     (info / "About this folder.txt").write_text(_ABOUT_INFO, encoding="utf-8", newline="\n")
     files = write_stems(plan.project, stems, plan.options, job)
-    for index, track in enumerate(tracks):
-        clip = clip_of(plain_clip, plan, files, index)
-        size = (stems / files.names[index]).stat().st_size
-        put(clip, "SampleRef/FileRef/OriginalFileSize", str(size))
-        gone = live_set.set_clips(track, [clip])
-        if gone:
-            name = one_line(value_of(track, "Name/EffectiveName"))
-            notes.append(f"Clips in the arrangement of the track {name} gave way: {gone}.")
     if plan.options.own_project is not None:
-        ours = {("3", f"{_STEMS}/{name}") for name in files.names}
-        samples = sorted(live_set.samples() - ours)
         notes += copy_samples(samples, plan.options.own_project, project, job)
+    for index, track in enumerate(tracks):
+        size = (stems / files.names[index]).stat().st_size
+        clip = clip_of(plain_clip, plan, files, index)
+        put(clip, "SampleRef/FileRef/OriginalFileSize", str(size))
+        live_set.set_clips(track, [clip])
     set_times(live_set, plan)
     name = f"{project.name}/{title}.als"
     (folder / name).write_bytes(live_set.to_bytes())
     return Written(open_with=name, notes=(*files.notes, *notes))
+
+
+def _make_way(live_set: LiveSet, tracks: Iterable[_Element]) -> list[str]:
+    """Empty the arrangement of the tracks that get a stem; tells what is gone."""
+    notes = []
+    for track in tracks:
+        gone = live_set.set_clips(track, [])
+        if gone:
+            name = one_line(value_of(track, "Name/EffectiveName"))
+            notes.append(f"Clips in the arrangement of the track {name} gave way: {gone}.")
+    return notes
 
 
 def _tracks_for(plan: Plan) -> tuple[LiveSet, list[_Element], _Element]:
@@ -161,8 +168,9 @@ def copy_samples(
     if not missing:
         return []
     return [
-        f"Audio of {one_line(own.name)} that is not in its project folder: {missing}. Choose File "
-        "> Collect All and Save in Live and export again, or find it with File > Manage Files."
+        f"Audio of {one_line(own.name)} that was not copied: {missing}. It lies outside the Set's "
+        "project, or has the name of a stem. Choose File > Collect All and Save in Live and export "
+        "again, or find it with File > Manage Files."
     ]
 
 
