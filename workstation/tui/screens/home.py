@@ -139,7 +139,8 @@ class HomeScreen(TableScreen):
             for one in self.workstation.jobs.active
         ]  # fmt: skip
         more = [f"  and {len(lines) - 6} more: press b"] if len(lines) > 6 else []
-        self.query_one("#work", Static).update("\n".join([*lines[:6], *more]))
+        for place in self.query("#work").results(Static):  # None while the screen closes.
+            place.update("\n".join([*lines[:6], *more]))
 
     def do_open(self) -> None:
         """The file browser."""

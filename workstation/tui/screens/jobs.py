@@ -45,7 +45,8 @@ class JobsDialog(Dialog[None]):
     def show_job(self, job: Job) -> None:
         """Something has moved on."""
         del job
-        self._fill()
+        if self.is_mounted:
+            self._fill()
 
     @property
     def _jobs(self) -> list[Job]:

@@ -64,6 +64,11 @@ class SessionScreen(TableScreen):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
+        self.title_bar = TitleBar(id="title")
+        self.transport = Transport(id="transport")
+        self.ruler = Ruler(id="ruler")
+        self.lanes = Lanes(id="lanes")
+        self.master = Master(id="master")
         self.player: Player | None = None
         self.timeline = Timeline(session.song.source.duration_s, 1)
         self.following = True
@@ -78,22 +83,12 @@ class SessionScreen(TableScreen):
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""
-        yield TitleBar(id="title")
-        yield Transport(id="transport")
-        yield Ruler(id="ruler")
-        yield Lanes(id="lanes")
-        yield Master(id="master")
+        yield self.title_bar
+        yield self.transport
+        yield self.ruler
+        yield self.lanes
+        yield self.master
         yield Footer(compact=True, show_command_palette=False)
-
-    @property
-    def lanes(self) -> Lanes:
-        """The stems."""
-        return self.query_one(Lanes)
-
-    @property
-    def ruler(self) -> Ruler:
-        """Sections and bars."""
-        return self.query_one(Ruler)
 
     @property
     def recording(self) -> bool:
@@ -136,7 +131,7 @@ class SessionScreen(TableScreen):
         if analysis is not None and analysis.loudness_lufs is not None:
             words += f" · {analysis.loudness_lufs:.1f} LUFS"
         title = f"{song.title} — {song.artist}" if song.artist else song.title
-        self.query_one(TitleBar).show(title, words)
+        self.title_bar.show(title, words)
         self.show_grid(analysis.grid if analysis else None)
         self.lanes.show([
             Shown(number, name, stem_colour(name, number - 1))
@@ -251,7 +246,7 @@ class SessionScreen(TableScreen):
             self._show_timeline(self.timeline.following(state.position_s))
         self._show_state(player, state)
         self._show_strips(player, levels)
-        self.query_one(Master).show(
+        self.master.show(
             MasterShown(
                 player.value("master.gain"),
                 *_meter(levels["master"], Master.cells),
@@ -278,7 +273,7 @@ class SessionScreen(TableScreen):
         if self._looks % 2 or not state.playing:
             self.lanes.show_playhead(state.position_s)
             self.ruler.show_playhead(state.position_s)
-        self.query_one(Transport).show(
+        self.transport.show(
             TransportShown(
                 playing=state.playing,
                 counting_in=state.counting_in,
@@ -334,7 +329,7 @@ class SessionScreen(TableScreen):
             job = active[0]
             more = f" +{len(active) - 1}" if len(active) > 1 else ""
             words = f"{printable(job.title)} {job.fraction:.0%} {left_words(job.left_s)}{more}"
-        self.query_one(TitleBar).show(right=words)
+        self.title_bar.show(right=words)
 
     @work(thread=True, group="controllers", exclusive=True, exit_on_error=False)
     def _look_at_controllers(self) -> None:
