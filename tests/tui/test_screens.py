@@ -199,3 +199,10 @@ def test_a_session_whose_stems_vanished(folder):
         assert type(app.screen).__name__ == "HomeScreen"
 
     drive(script, path)
+
+
+def test_the_picture_of_the_readme_is_true(tmp_path, monkeypatch):
+    from tests.tui.picture import PICTURE, draw, words
+
+    monkeypatch.setenv("WORKSTATION_CONFIG_DIR", str(tmp_path / "config"))
+    assert words(draw(tmp_path)) == words(PICTURE.read_text(encoding="utf-8"))

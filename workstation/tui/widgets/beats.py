@@ -92,7 +92,8 @@ class Beats(Widget):
                     columns,
                 )
             ground = self.get_component_rich_style("beats--ground")
-            drawn = wave_rows(values, rows, Style(color=self._colour), ground)
+            highest = 255 if self._peaks is None else int(self._peaks.levels[-1].max())
+            drawn = wave_rows(values, highest, rows, Style(color=self._colour), ground)
             self._wave = (key, [Strip(row, columns) for row in drawn])
         return self._wave[1]
 

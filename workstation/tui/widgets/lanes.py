@@ -99,6 +99,7 @@ class Lanes(ScrollView, can_focus=True, inherit_bindings=False):
         self.selected = 0
         self._shown: list[Shown] = []
         self._peaks: dict[str, Peaks] = {}
+        self._highest = 255
         self._rate_hz = 44100
         self._loop: tuple[float, float] | None = None
         self._playhead = -1
@@ -121,6 +122,9 @@ class Lanes(ScrollView, can_focus=True, inherit_bindings=False):
     def set_peaks(self, stem: str, peaks: Peaks) -> None:
         """The waveform of a stem is there."""
         self._peaks[stem] = peaks
+        # The loudest stem fills its lane; the others are as much lower as they are softer.
+        self._highest = max(int(p.levels[-1].max()) for p in self._peaks.values())
+        self._waves.clear()
         self.refresh()
 
     def show(self, shown: list[Shown]) -> None:
@@ -262,7 +266,7 @@ class Lanes(ScrollView, can_focus=True, inherit_bindings=False):
         ticks = self._ticks(columns)
         begin, end = self._loop_columns(columns)
         parts = [
-            wave_rows(values[a:b], self._rows, colour, ground, ticks[a:b])
+            wave_rows(values[a:b], self._highest, self._rows, colour, ground, ticks[a:b])
             for a, b, ground in (
                 (0, begin, style["ground"]),
                 (begin, end, style["loop"]),

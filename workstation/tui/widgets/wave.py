@@ -17,6 +17,7 @@ _BEND = 0.75
 
 def wave_rows(
     peaks: npt.NDArray[np.uint8],
+    highest: int,
     rows: int,
     colour: Style,
     ground: Style,
@@ -26,6 +27,7 @@ def wave_rows(
 
     Args:
         peaks: One per column, 0 to 255.
+        highest: The peak that takes the whole height.
         rows: Height; of an odd number above 1 the last row stays empty.
         colour: Foreground of the wave.
         ground: Background of everything.
@@ -38,10 +40,10 @@ def wave_rows(
     # The lower half is drawn upside down: the ground is the character, the wave what is behind.
     turned = Style(color=ground.bgcolor, bgcolor=colour.color)
     if rows == 1:
-        eighths = _eighths(peaks, 8)
+        eighths = _eighths(peaks, highest, 8)
         return [[Segment("".join(_LOOK_UP[eighths]), plain)]]
     half = rows // 2
-    eighths = _eighths(peaks, 8 * half)
+    eighths = _eighths(peaks, highest, 8 * half)
     out: list[list[Segment]] = []
     for row in range(half):
         cells = np.clip(eighths - 8 * (half - 1 - row), 0, 8)
@@ -54,8 +56,8 @@ def wave_rows(
     return out
 
 
-def _eighths(peaks: npt.NDArray[np.uint8], most: int) -> npt.NDArray[np.int64]:
-    bent = (peaks / 255.0) ** _BEND
+def _eighths(peaks: npt.NDArray[np.uint8], highest: int, most: int) -> npt.NDArray[np.int64]:
+    bent = np.minimum(peaks / max(highest, 1), 1.0) ** _BEND
     return np.ceil(bent * most).astype(np.int64)
 
 
