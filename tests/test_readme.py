@@ -3,12 +3,14 @@
 import re
 import shlex
 import shutil
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import make_song, program  # noqa: F401  (a fixture)
+from tests.terminal import Terminal, skip_without
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -20,7 +22,13 @@ def blocks(language):
 
 def commands():
     lines = [line for block in blocks("sh") for line in block.splitlines() if line]
-    return [line for line in lines if line.startswith("workstation ")]
+    return [line for line in lines if line.startswith("workstation ") and line not in screens()]
+
+
+def screens():
+    """Those that open the screen and stay there."""
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    return [line for line in lines if line in {"workstation", "workstation song.mp3"}]
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +57,20 @@ def test_the_commands_work_in_their_order(folder, program):  # noqa: F811
             HF_HOME=str(folder / ".cache"),
         )
         assert result.returncode == 0, f"{line}\n{result.stderr}"
+
+
+def test_the_screen_opens_at_home_and_with_a_song(folder):
+    skip_without("tmux")
+    environment = {"WORKSTATION_CONFIG_DIR": str(folder / ".config")}
+    for line in screens():
+        command = [sys.executable, "-m", *shlex.split(line)]
+        with Terminal(folder, command, environment) as terminal:
+            if line == "workstation":
+                terminal.wait_for("a remix workstation for the terminal", "Open")
+            else:
+                terminal.wait_for("drums", "MASTER", seconds=90)
+            terminal.press("C-q")
+            terminal.wait_until(terminal.ended)
 
 
 def test_the_python_works(folder, monkeypatch):

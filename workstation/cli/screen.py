@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -38,6 +39,11 @@ def open_screen(
         from workstation.model import InputError
 
         raise InputError(f"{path} is not there.", "Give a song, a folder of stems or a session.")
+    if not sys.stdout.isatty() and "TEXTUAL_DRIVER" not in os.environ:
+        raise UsageError(
+            "The screen needs a terminal, and this is none.",
+            "Use `workstation perform` or `workstation export` in scripts; see --help.",
+        )
     from workstation.perform.outputs import OutputOptions
     from workstation.studio.player import Connections
     from workstation.tui.app import WorkstationApp
