@@ -35,9 +35,9 @@ def test_from_the_demo_song_to_a_project_with_keys_and_a_controller(tmp_path):
             terminal.wait_for("Terminal Velocity", "drums", "vocals", "A minor", seconds=120)
             terminal.press("r", "Space")
             terminal.wait_for("PAUSE", "REC!")
-            terminal.wait_for("0:02.")
+            terminal.wait_for("CC0/1")  # The controller is there, and what it moves.
             box.send([0xB0, 48, 127])  # The mute button of the first strip.
-            terminal.wait_for("[M]", seconds=5)
+            terminal.wait_for("[M]")
             box.send([0xB0, 48, 0])
             time.sleep(0.5)
             terminal.press("r")
