@@ -135,7 +135,7 @@ def test_a_near_name_is_suggested_and_all_are_listed():
     with pytest.raises(UsageError) as caught:
         find_target("Dawprojekt")
     assert caught.value.remedy == (
-        'Did you mean "dawproject"? Targets: reaper, dawproject, midi, stems.'
+        'Did you mean "dawproject"? Targets: reaper, dawproject, aaf, midi, stems.'
     )
 
 
@@ -172,7 +172,7 @@ def test_markers_outside_the_song_stay_inside_the_file(make_project, export_to):
 
 
 def test_the_same_song_gives_the_same_bytes(make_project, tmp_path):
-    for target in ("midi", "reaper", "dawproject", "stems"):
+    for target in ("midi", "reaper", "dawproject", "aaf", "stems"):
         contents = []
         for out in (tmp_path / "one", tmp_path / "two"):
             report = export(make_project(), target, out, ExportOptions(), JobContext())
@@ -180,7 +180,7 @@ def test_the_same_song_gives_the_same_bytes(make_project, tmp_path):
         assert contents[0] == contents[1]
 
 
-@pytest.mark.parametrize("target", ["stems", "dawproject"])
+@pytest.mark.parametrize("target", ["stems", "dawproject", "aaf"])
 def test_memory_does_not_grow_with_the_song(tmp_path, target):
     frames = 90 * RATE
     stem = tmp_path / "long.wav"
