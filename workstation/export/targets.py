@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 
 from workstation.export.aaf import AAF
+from workstation.export.ardour import ARDOUR
 from workstation.export.dawproject import DAWPROJECT
 from workstation.export.midi import MIDI
 from workstation.export.reaper import REAPER
@@ -13,7 +14,7 @@ from workstation.export.target import Target
 from workstation.model import UsageError
 
 TARGETS: dict[str, Target] = {
-    target.name: target for target in (REAPER, DAWPROJECT, AAF, MIDI, STEMS)
+    target.name: target for target in (REAPER, DAWPROJECT, ARDOUR, AAF, MIDI, STEMS)
 }  # fmt: skip
 
 
