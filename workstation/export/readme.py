@@ -35,7 +35,7 @@ def readme_text(plan: Plan, target: Target, dropped: tuple[str, ...]) -> str:
         "",
     ]
     if Part.AUDIO in target.carries:
-        exact = plan.options.encoding != "mp3" and plan.project.engine != "imported"
+        exact = plan.options.encoding not in {"mp3", "aac"} and plan.project.engine != "imported"
         if exact and not any(LOWERED in words for words in dropped):
             parts += [_wrap("All tracks are at unity gain; together they sum to the song."), ""]
         else:

@@ -8,13 +8,14 @@ from workstation.export.aaf import AAF
 from workstation.export.ardour import ARDOUR
 from workstation.export.dawproject import DAWPROJECT
 from workstation.export.midi import MIDI
+from workstation.export.nistems import NISTEMS
 from workstation.export.reaper import REAPER
 from workstation.export.stems import STEMS
 from workstation.export.target import Target
 from workstation.model import UsageError
 
 TARGETS: dict[str, Target] = {
-    target.name: target for target in (REAPER, DAWPROJECT, ARDOUR, AAF, MIDI, STEMS)
+    target.name: target for target in (REAPER, DAWPROJECT, ARDOUR, AAF, NISTEMS, MIDI, STEMS)
 }  # fmt: skip
 
 
