@@ -12,7 +12,9 @@ import soundfile
 
 from tests.export.conftest import FRAMES, RATE
 from workstation.audio import write_audio
-from workstation.export import ExportOptions, Track, export
+from workstation.export import ExportOptions, Timeline, Track, export
+from workstation.export.aaf import write_aaf
+from workstation.export.target import Plan
 from workstation.model import JobContext, Section
 
 NAMES = ("歌🎛️", "&<>\"'`", "x" * 300, "歌🎛️")
@@ -164,8 +166,20 @@ def test_the_same_song_gives_the_same_bytes_and_other_audio_other_ids(
             project, "aaf", tmp_path / "ids", ExportOptions(overwrite=True), JobContext()
         )
         with aaf2.open(str(Path(report.folder) / report.open_with)) as file:
-            ids.append({mob.mob_id for mob in file.content.mastermobs()})
+            ids.append({mob.mob_id for mob in file.content.mobs})
     assert not ids[0] & ids[1]
+
+
+def test_a_kit_that_wants_float_stems_gets_the_same_aaf(make_project, export_to, tmp_path):
+    project = make_project()
+    timeline = Timeline.of(project.grid, project.duration_s)
+    (tmp_path / "kit").mkdir()
+    plan = Plan(project, timeline, ExportOptions(encoding="float32"))
+    written = write_aaf(plan, tmp_path / "kit", JobContext())
+    report = export_to(project, "aaf")
+    alone = (Path(report.folder) / report.open_with).read_bytes()
+    assert (tmp_path / "kit" / written.open_with).read_bytes() == alone
+    assert [path.name for path in (tmp_path / "kit").iterdir()] == [written.open_with]
 
 
 @pytest.mark.skipif(AAFTOOL is None, reason="aaftool of libaaf is not installed")

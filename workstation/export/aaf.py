@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from workstation.audio import file_sha256
@@ -52,6 +53,8 @@ _MARKER_COLOUR = {"red": 0xE900, "green": 0xA200, "blue": 0x3B00}
 def write_aaf(plan: Plan, folder: Path, job: JobContext) -> Written:
     """Write `<title>.aaf` into a folder, with every stem inside as 24-bit samples.
 
+    The samples have 24 bits whatever encoding the plan has: AAF knows no float.
+
     Raises:
         InputError: A stem cannot be read.
         OSError: The file cannot be written.
@@ -60,11 +63,13 @@ def write_aaf(plan: Plan, folder: Path, job: JobContext) -> Written:
     import aaf2
 
     work = folder / ".audio"
-    files = write_stems(plan.project, work, plan.options, job.part(0.0, 0.4))
+    options = msgspec.structs.replace(plan.options, encoding="pcm24")
+    files = write_stems(plan.project, work, options, job.part(0.0, 0.4))
+    digests = [file_sha256(work / name, job.part(0.4, 0.4)) for name in files.names]
     path = folder / (ascii_name(plan.project.title, fallback="Song") + ".aaf")
     count = len(files.names)
     with aaf2.open(str(path), "w") as file:
-        author = _Author(file, plan)
+        author = _Author(file, plan, digests)
         for index, (name, channels) in enumerate(zip(files.names, files.channels, strict=True)):
             step = job.part(0.4 + 0.6 * index / count, 0.4 + 0.6 * (index + 1) / count)
             author.add_track(index, work / name, channels, step)
@@ -87,15 +92,18 @@ class _Author:
     Args:
         file: A new file of `aaf2`.
         plan: What to write.
+        digests: Of the audio of every track. Ids are made from them, so that equal ids mean
+            equal audio: Media Composer takes what it knows by its id from its own database.
     """
 
-    def __init__(self, file: AAFFile, plan: Plan) -> None:
+    def __init__(self, file: AAFFile, plan: Plan, digests: list[str]) -> None:
         self._file = file
         self._plan = plan
+        self._digests = digests
         self._rate = plan.project.sample_rate_hz
         self._frames = plan.project.frames
         self._identify()
-        seed = f"{one_line(plan.project.title)}/{plan.project.engine}/{self._frames}"
+        seed = "/".join([one_line(plan.project.title), *digests])
         self._combiner = self._combiner_definition()
         self._tape = self._add_tape(seed)
         self._composition = self._add_mob("CompositionMob", one_line(plan.project.title), seed)
@@ -112,14 +120,11 @@ class _Author:
             job: Progress and cancellation.
         """
         name = one_line(self._plan.project.tracks[index].name)
-        # Equal ids mean equal audio: Media Composer takes what it knows by id from its database.
-        digest = file_sha256(path)
         clips = []
         for channel in range(channels):
             step = job.part(channel / channels, (channel + 1) / channels)
-            essence = self._add_essence(
-                name + _suffix(channel, channels), f"{digest}/{index}/{channel}"
-            )
+            seed = f"{self._digests[index]}/{index}/{channel}"
+            essence = self._add_essence(name + _suffix(channel, channels), seed)
             self._copy_channel(path, channel, channels, essence, step)
             clips.append(self._clip_of(self._add_master(essence)))
         slot = self._slot(self._composition, index + 2, self._rate, index + 1)
