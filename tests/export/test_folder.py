@@ -42,7 +42,7 @@ export(project, target, out, ExportOptions(overwrite=True), JobContext(listener)
 """
 
 
-@pytest.mark.parametrize("target", ["stems", "reaper", "dawproject"])
+@pytest.mark.parametrize("target", ["stems", "reaper", "dawproject", "ardour", "aaf", "nistems"])
 @pytest.mark.parametrize("earlier", [False, True])
 def test_a_killed_export_leaves_what_was_there_and_the_next_one_works(
     make_project, export_to, stem_files, tmp_path, target, earlier
@@ -74,7 +74,7 @@ def test_a_replacement_killed_between_its_two_renames_brings_the_earlier_export_
     assert (tmp_path / "midi" / "tempo-map.mid").is_file()
 
 
-@pytest.mark.parametrize("target", ["stems", "reaper", "dawproject"])
+@pytest.mark.parametrize("target", ["stems", "reaper", "dawproject", "ardour", "aaf", "nistems"])
 def test_cancelling_in_the_middle_leaves_nothing(make_project, tmp_path, target):
     job = JobContext(lambda fraction, label: fraction > 0.5 and job.cancel())
     with pytest.raises(CancelledError):
@@ -170,7 +170,7 @@ def test_markers_outside_the_song_stay_inside_the_file(make_project, export_to):
 
 
 def test_the_same_song_gives_the_same_bytes(make_project, tmp_path):
-    for target in ("midi", "reaper", "dawproject", "stems"):
+    for target in ("midi", "reaper", "dawproject", "aaf", "stems"):
         contents = []
         for out in (tmp_path / "one", tmp_path / "two"):
             report = export(make_project(), target, out, ExportOptions(), JobContext())
@@ -178,7 +178,7 @@ def test_the_same_song_gives_the_same_bytes(make_project, tmp_path):
         assert contents[0] == contents[1]
 
 
-@pytest.mark.parametrize("target", ["stems", "dawproject"])
+@pytest.mark.parametrize("target", ["stems", "dawproject", "aaf", "nistems"])
 def test_memory_does_not_grow_with_the_song(tmp_path, target):
     frames = 90 * RATE
     stem = tmp_path / "long.wav"

@@ -21,7 +21,7 @@ from workstation.audio.files import atomic_file, file_sha256, need_space, writin
 from workstation.audio.float_wav import FloatWav, map_samples
 from workstation.audio.loudness import Loudness
 from workstation.audio.resampling import resample
-from workstation.audio.stem_mp4 import StemTrack, stem_tracks
+from workstation.audio.stem_mp4 import StemMp4Writer, StemTrack, stem_tracks
 from workstation.audio.tags import Tags, read_tags
 from workstation.audio.wav_chunks import Bext, Cue, add_wav_chunks
 
@@ -37,6 +37,7 @@ __all__ = [
     "FloatArray",
     "FloatWav",
     "Loudness",
+    "StemMp4Writer",
     "StemTrack",
     "Tags",
     "add_wav_chunks",

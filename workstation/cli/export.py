@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     required=True,
     metavar="TARGETS",
     shell_complete=complete_targets,
-    help="One or more of reaper, dawproject, stems, midi, separated by commas.",
+    help="One or more of reaper, dawproject, ardour, aaf, nistems, midi, stems, with commas.",
 )
 @click.option(
     "--out",
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--encoding",
-    type=click.Choice(["pcm24", "float32", "flac", "mp3"]),
+    type=click.Choice(["pcm24", "float32", "flac", "mp3", "aac"]),
     default="pcm24",
     show_default=True,
     help="Of the audio, where the target can.",

@@ -173,7 +173,7 @@ def _copy_cover(cover: Path | None, work: Path) -> list[str]:
 
 
 def _check_space(plan: Plan, target: Target, out: Path) -> None:
-    if not target.encodings or plan.options.encoding in {"flac", "mp3"}:
+    if not target.encodings or plan.options.encoding in {"flac", "mp3", "aac"}:
         return  # None to speak of, or of a size that nobody knows before.
     size = audio_bytes(plan.project, plan.options.encoding) * (1 + target.scratch_copies)
     need_space(out, size)

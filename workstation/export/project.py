@@ -56,7 +56,7 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a user may choose about an export.
 
     Attributes:
-        encoding: Of the audio: `pcm24`, `float32`, `flac`, `mp3`, where the target can.
+        encoding: Of the audio: `pcm24`, `float32`, `flac`, `mp3`, `aac`, where the target can.
         bar_markers: A marker on every bar besides those of the sections.
         overwrite: Replace an earlier export.
         own_project: A project of the user's own, made in the target's program, that the stems

@@ -35,7 +35,7 @@ def readme_text(plan: Plan, target: Target, dropped: tuple[str, ...]) -> str:
         "",
     ]
     if Part.AUDIO in target.carries:
-        exact = plan.options.encoding != "mp3" and plan.project.engine != "imported"
+        exact = plan.options.encoding not in {"mp3", "aac"} and plan.project.engine != "imported"
         if plan.options.own_project is not None:
             parts += [_wrap("Tracks that were there keep their levels and their devices."), ""]
         elif exact and not any(LOWERED in words for words in dropped):

@@ -86,13 +86,10 @@ def write_stems(
     """
     gain, notes = 1.0, []
     if options.encoding != "float32":
-        gain = _common_gain(project, job.part(0.0, 0.2))
+        gain = gain_below_full_scale(_peak(project, job.part(0.0, 0.2)))
         if gain < 1:
-            notes.append(
-                f"All stems are {max(0.01, -20 * math.log10(gain)):.2f} {LOWERED}: one goes beyond "
-                f"full scale, which {options.encoding} cannot hold. Together they sum to the song "
-                "at this level; the encoding float32 keeps the song's own."
-            )
+            keeps = "; the encoding float32 keeps the song's own"
+            notes.append(lowered_note(gain, options.encoding, keeps))
     if options.encoding == "mp3":
         notes.append(
             "The exact samples: MP3 is lossy, and programs that ignore its LAME tag start it "
@@ -122,8 +119,22 @@ def _cues(project: Project) -> list[Cue]:
     ]
 
 
-def _common_gain(project: Project, job: JobContext) -> float:
-    """The gain that brings the loudest stem below full scale; 1 if all are."""
+def gain_below_full_scale(peak: float) -> float:
+    """The common gain that brings the largest sample below full scale; 1 if it is."""
+    return 1.0 if peak <= 1.0 else _CEILING / peak
+
+
+def lowered_note(gain: float, holder: str, otherwise: str = "") -> str:
+    """In words, that all stems were lowered by one gain because of what holds them."""
+    return (
+        f"All stems are {max(0.01, -20 * math.log10(gain)):.2f} {LOWERED}: one goes beyond "
+        f"full scale, which {holder} cannot hold. Together they sum to the song "
+        f"at this level{otherwise}."
+    )
+
+
+def _peak(project: Project, job: JobContext) -> float:
+    """The largest sample of all stems."""
     peak = 0.0
     for index, track in enumerate(project.tracks):
         step = job.part(index / len(project.tracks), (index + 1) / len(project.tracks))
@@ -134,7 +145,7 @@ def _common_gain(project: Project, job: JobContext) -> float:
                 done += block.shape[1]
                 step.report(done / project.frames)
                 peak = max(peak, float(np.abs(block).max()))
-    return 1.0 if peak <= 1.0 else _CEILING / peak
+    return peak
 
 
 def _write_stem(

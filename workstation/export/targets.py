@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import difflib
 
+from workstation.export.aaf import AAF
 from workstation.export.ableton import ABLETON
+from workstation.export.ardour import ARDOUR
 from workstation.export.dawproject import DAWPROJECT
 from workstation.export.midi import MIDI
+from workstation.export.nistems import NISTEMS
 from workstation.export.reaper import REAPER
 from workstation.export.stems import STEMS
 from workstation.export.target import Target
 from workstation.model import UsageError
 
 TARGETS: dict[str, Target] = {
-    target.name: target for target in (REAPER, ABLETON, DAWPROJECT, MIDI, STEMS)
+    target.name: target
+    for target in (REAPER, ABLETON, DAWPROJECT, ARDOUR, AAF, NISTEMS, MIDI, STEMS)
 }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from workstation.audio import check_encoding
+from workstation.audio import ENCODINGS, check_encoding
 from workstation.export import ExportOptions, check_export, find_target
 from workstation.model import ExportReport, JobContext, UsageError
 from workstation.studio.session import Session
@@ -61,7 +61,8 @@ def check_free(
         ExistsError: An export is there already and is not to be overwritten.
     """
     folder = session.exports if out is None else out
-    if any(find_target(target).encodings for target in targets):
+    # What only one target has (`aac`), that target checks.
+    if encoding in ENCODINGS and any(find_target(target).encodings for target in targets):
         check_encoding(encoding, session.song.source.sample_rate_hz, session.song.source.channels)
     for target in targets:
         check_export(target, folder, ExportOptions(encoding=encoding, overwrite=overwrite))

@@ -332,9 +332,9 @@ class Session:
         """Write a project for a DAW; separates and analyses first where that is missing.
 
         Args:
-            target: `stems`, `midi`, `reaper` or `dawproject`.
+            target: `reaper`, `dawproject`, `ardour`, `aaf`, `nistems`, `midi` or `stems`.
             out: Folder in which the folder `<target>` is made; None is `exports` in the session.
-            encoding: Of the audio: `pcm24`, `float32`, `flac` or `mp3`, where the target can.
+            encoding: Of the audio: `pcm24`, `float32`, `flac`, `mp3`, `aac`, where the target can.
             bar_markers: A marker on every bar besides those of the sections.
             overwrite: Replace an earlier export.
             job: Progress out, cancellation in.
