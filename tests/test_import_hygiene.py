@@ -71,3 +71,9 @@ def test_the_engines_can_be_listed_without_loading_one():
         "engine_cards(EngineOptions(offline=True))"
     )
     assert not loaded & {"torch", "librosa", "demucs", "numba"}
+
+
+def test_the_screen_loads_neither_compilers_nor_networks_nor_devices():
+    code = "import workstation.tui.app, workstation.tui.screens.home, workstation.studio.player"
+    loaded = modules_after(code)
+    assert not loaded & {"torch", "librosa", "numba", "scipy", "sounddevice", "rtmidi", "av"}

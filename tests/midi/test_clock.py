@@ -312,10 +312,15 @@ def test_through_jack_every_clock_arrives_once_and_near_its_line(capsys):
     assert told == [position(0), START, STOP]
     assert events[-1][1] == STOP
     frames = np.array([frame for frame, data in events if data == CLOCK])
-    assert len(frames) == 24 * 8
     grid = BeatGrid(DRIFTING, (0,))
-    lines = np.array([grid.time_at(k / 24) for k in range(len(frames))])
-    late_ms = ((frames - began) / 48000 - lines) * 1000
+    lines = np.array([grid.time_at(k / 24) for k in range(24 * 8)])
+    times = (frames - began) / 48000
+    # Each is the clock of the line it follows (it may be a little early). On a machine that
+    # stalls, clocks are left out rather than poured out late.
+    of_line = np.searchsorted(lines, times + 0.002, side="right") - 1
+    assert len(set(of_line.tolist())) == len(frames)
+    assert len(frames) >= 24 * 8 - 6
+    late_ms = (times - lines[of_line]) * 1000
     p50, p99 = np.percentile(late_ms, [50, 99])
     around = np.percentile(np.abs(late_ms - p50), 99)
     with capsys.disabled():

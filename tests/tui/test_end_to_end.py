@@ -32,7 +32,7 @@ def test_from_the_demo_song_to_a_project_with_keys_and_a_controller(tmp_path):
         with Terminal(tmp_path, command, environment) as terminal:
             terminal.wait_for("Press  d  to make the demo song")
             terminal.press("d")
-            terminal.wait_for("Terminal Velocity", "drums", "vocals", "A minor", seconds=120)
+            terminal.wait_for("MASTER", "116.0 bpm", seconds=120)
             terminal.press("r", "Space")
             terminal.wait_for("PAUSE", "REC!")
             terminal.wait_for("CC0/1")  # The controller is there, and what it moves.

@@ -13,10 +13,11 @@ from typing import Any, Protocol
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from workstation.model import UnavailableError, UsageError
-from workstation.perform.deck import FloatArray
 
+FloatArray = npt.NDArray[np.float32]
 # Fills the mix (frames, 2), and the click if it has an output of its own; is told the time
 # (monotonic, seconds) at which the first frame is heard.
 Render = Callable[[FloatArray, FloatArray | None, float], None]

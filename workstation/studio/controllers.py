@@ -7,7 +7,7 @@ import os
 import queue
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -382,14 +382,23 @@ class ControllerTest:
         return self._surface.feedback(lambda _: False)
 
 
-def strip_bindings(player: Player) -> dict[str, str]:
+def mappings_in_use(player: Player) -> dict[str, MidiMapping]:
+    """The mappings of the controllers that a player has seen, by their ids."""
+    used = {state["mapping"] for state in player.controllers}
+    return {mapping.id: mapping for mapping in all_mappings() if mapping.id in used}
+
+
+def strip_bindings(player: Player, known: Mapping[str, MidiMapping]) -> dict[str, str]:
     """For every stem, in words, what of the connected controllers moves it.
 
     A knob that stands apart from its control, and so has to be turned to it first, is told with
-    the way it has to go: `fader ↑`.
+    the way it has to go: `gain CC0/1↑`.
+
+    Args:
+        player: Knows the controllers and the knobs.
+        known: Their mappings, by id.
     """
     waiting = player.waiting_knobs()
-    known = {mapping.id: mapping for mapping in all_mappings()}
     words: dict[str, list[str]] = {stem: [] for stem in player.stems}
     for state in player.controllers:
         mapping = known.get(state["mapping"])

@@ -35,7 +35,7 @@ from workstation.model.take import Take
 from workstation.perform.outputs import OutputInfo, OutputOptions
 from workstation.perform.shared import HISTOGRAM_STEP_S, SharedState
 from workstation.session import TakeShelf
-from workstation.studio.player_process import PlayerOrder, hexed
+from workstation.studio.player_order import PlayerOrder, hexed
 
 _START_WITHIN_S = 30.0
 _WATCH_EVERY_S = 0.02

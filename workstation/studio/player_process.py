@@ -21,7 +21,6 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
@@ -34,17 +33,17 @@ from workstation.midi.messages import MidiParser
 from workstation.midi.ports import MidiSystem, OutputPort
 from workstation.model import BeatGrid, UnavailableError, UsageError, WorkstationError
 from workstation.model.controls import ControlChange
-from workstation.model.mixer import MixerState
 from workstation.model.take import Take, TakeEvent
 from workstation.perform.deck import Deck, FloatArray, Track
 from workstation.perform.jack_output import JackMidiInput, JackOutput
 from workstation.perform.lines import GridLines
-from workstation.perform.outputs import Output, OutputInfo, OutputOptions, open_output
+from workstation.perform.outputs import Output, OutputInfo, open_output
 from workstation.perform.pages import PageKeeper
 from workstation.perform.performer import Began, Ended, Performer
 from workstation.perform.resampled import Resampled
 from workstation.perform.shared import HISTOGRAM_SLOTS, HISTOGRAM_STEP_S, SharedState
 from workstation.session import TakeJournal, TakeShelf, begin_take
+from workstation.studio.player_order import PlayerOrder, pathname
 
 if TYPE_CHECKING:
     from workstation.midi.clock import MidiClock
@@ -56,37 +55,6 @@ _CLOSE_WITHIN_S = 1.0
 # How long a peak takes to fall by 20 dB, and over what time the RMS is taken.
 _PEAK_FALL_S = 0.5
 _RMS_S = 0.3
-
-
-class PlayerOrder(msgspec.Struct, frozen=True):
-    """What the player is to play, and on what. Paths are hexadecimal bytes: see `pathname`."""
-
-    shared: str
-    stems: tuple[tuple[str, str], ...]
-    takes: str
-    engine: str
-    sample_rate_hz: int
-    grid: BeatGrid | None
-    output: OutputOptions
-    mixer: MixerState | None = None
-    head: int = 0
-    groups: dict[int, tuple[str, ...]] = {}
-    snapshots: dict[int, MixerState] = {}
-    controllers: tuple[str, ...] = ()
-    any_controller: bool = True
-    clock_ports: tuple[str, ...] = ()
-    osc_listen: tuple[str, int] | None = None
-    osc_reply_to: tuple[str, int] | None = None
-
-
-def hexed(path: Path) -> str:
-    """A path as text that JSON can carry, whatever bytes are in it."""
-    return os.fsencode(path).hex()
-
-
-def pathname(text: str) -> Path:
-    """The inverse of `hexed`."""
-    return Path(os.fsdecode(bytes.fromhex(text)))
 
 
 class _Events:

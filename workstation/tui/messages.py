@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from workstation.audio.peaks import Peaks
-from workstation.model import WorkstationError
-from workstation.studio.jobs import Job
-from workstation.studio.player import Player
+if TYPE_CHECKING:
+    from workstation.audio.peaks import Peaks
+    from workstation.model import WorkstationError
+    from workstation.studio.jobs import Job
+    from workstation.studio.player import Player
 
 
 @dataclass

@@ -74,7 +74,7 @@ class MidiScreen(TableScreen):
                     yield DataTable(id="bindings", cursor_type="row")
                 with Vertical():
                     yield Label("What arrives", classes="heading")
-                    yield RichLog(id="monitor", max_lines=500, wrap=True)
+                    yield RichLog(id="monitor", max_lines=500, wrap=True, min_width=20)
             yield Input(
                 placeholder="Control to learn: strip1.gain, vocals.mute, transport.play …",
                 id="learn", suggester=SuggestFromList(self._targets(), case_sensitive=False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -41,12 +42,15 @@ from workstation.tui.widgets.strip import Shown, meter_cells
 from workstation.tui.words import clock, left_words, place
 
 if TYPE_CHECKING:
+    from workstation.model.midi_mapping import MidiMapping
     from workstation.studio import Session
     from workstation.studio.jobs import Job
     from workstation.studio.player import Levels, Player, PlayerState
 
 _PLAYING_HZ = 16
 _RESTING_HZ = 10
+_HURRY_HZ = 60
+_HURRIED_LOOKS = 4
 _LISTEN_EVERY_S = 0.5
 _METER_CELLS = 9
 
@@ -74,8 +78,10 @@ class SessionScreen(TableScreen):
         self.following = True
         self._seen = b""
         self._looks = 0
+        self._touched = asyncio.Event()
         self._words = ""
         self._moved_by: dict[str, str] = {}
+        self._mappings: dict[str, MidiMapping] = {}
         self._failed = False
         self._leaving = False
 
@@ -172,7 +178,7 @@ class SessionScreen(TableScreen):
         self.player = event.player
         self._failed = False
         self._seen = b""
-        self._say(f"{event.player.output.name}")
+        self._say(event.player.output.words or event.player.output.name)
 
     @on(Failed)
     def _player_failed(self, event: Failed) -> None:
@@ -208,6 +214,7 @@ class SessionScreen(TableScreen):
         if self.player is None or self.player.failure is not None:
             self._say("The player is not ready yet.")
             return
+        self._touched.set()
         try:
             self.player.change(change)
         except WorkstationError as error:
@@ -221,11 +228,19 @@ class SessionScreen(TableScreen):
 
     async def _watch(self) -> None:
         """Look at the player as often as an eye can follow; more seldom while all is at rest."""
+        hurry = 0
         while not self._leaving:
             self._poll()
             player = self.player
             moves = player is not None and player.failure is None and player.state.playing
-            await asyncio.sleep(1 / (_PLAYING_HZ if moves else _RESTING_HZ))
+            hz = _HURRY_HZ if hurry else _PLAYING_HZ if moves else _RESTING_HZ
+            hurry = max(hurry - 1, 0)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._touched.wait(), 1 / hz)
+                # What a key or the mouse has changed is there with the next block.
+                self._touched.clear()
+                hurry = _HURRIED_LOOKS
+                await asyncio.sleep(1 / _HURRY_HZ)
 
     def _poll(self) -> None:
         """Draw what has changed since the last time."""
@@ -337,10 +352,12 @@ class SessionScreen(TableScreen):
         player = self.player
         if player is None or player.failure is not None or self._leaving or not player.controllers:
             return
-        from workstation.studio.controllers import strip_bindings
+        from workstation.studio.controllers import mappings_in_use, strip_bindings
 
         try:
-            found = strip_bindings(player)
+            if {state["mapping"] for state in player.controllers} != self._mappings.keys():
+                self._mappings = mappings_in_use(player)
+            found = strip_bindings(player, self._mappings)
         except WorkstationError:
             return  # The player has ended: `_poll` tells.
         if found != self._moved_by:
@@ -603,6 +620,7 @@ class SessionScreen(TableScreen):
     @work(thread=True, exclusive=True, group="player", exit_on_error=False)
     def _reconnect(self) -> None:
         """A new player: for new stems or new mappings. It goes on where the old one was."""
+        self._mappings = {}
         old, self.player = self.player, None
         if old is not None:
             old.close()
