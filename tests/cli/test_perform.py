@@ -17,10 +17,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import workstation
 from tests.cli.conftest import make_song
 from tests.cli.test_commands import check_error
 from tests.jack import JackServer, MidiBox, skip_without_jack
 from workstation.audio import read_audio
+from workstation.perform.outputs import OutputOptions
 
 
 @pytest.fixture
@@ -278,3 +280,56 @@ def until_heard(terminal):
         terminal.shown = terminal.shown[-200:]
         if select.select([terminal.master], [], [], 0.1)[0]:
             terminal.shown += os.read(terminal.master, 4096).decode()
+
+
+def test_a_mix_never_takes_the_place_of_the_song_or_its_stems(song, program):
+    shutil.copy(song / "song.remix" / "source.wav", song / "song.wav")
+    before = (song / "song.wav").read_bytes()
+    made = program("render", "song.remix", cwd=song)
+    assert made.stdout.strip() == "song - mix.wav"
+    stem = next((song / "song.remix").glob("stems/*/*.wav"))
+    for path in (stem, song / "song.remix" / "source.wav"):
+        wrong = program("render", "song.remix", "--out", path, "--overwrite", cwd=song)
+        check_error(wrong, 2, "part of the session")
+    assert (song / "song.wav").read_bytes() == before
+
+
+def test_a_bar_that_is_not_there_is_told_with_those_that_are(song, program):
+    perform = ("perform", "song.remix", "--no-controllers", "--device", "none")
+    check_error(program(*perform, "--from", "999", cwd=song), 2, "bars are")
+
+
+def test_the_mixer_is_kept_and_said_and_reset(song, program):
+    session = workstation.open(song / "song.remix")
+    with session.player(OutputOptions(device="none")) as player:
+        player.set("drums.mute", 1)
+        player.fade("bass", -6.0)
+        end = time.monotonic() + 5
+        while player.value("bass.gain") != -6 and time.monotonic() < end:
+            time.sleep(0.01)
+    assert session.mixer_words == "drums muted, bass -6.0 dB"
+    made = program("render", "song.remix", cwd=song)
+    assert "drums muted" in made.stderr
+    perform = ("perform", "song.remix", "--no-controllers", "--device", "none", "--from", "4")
+    assert "drums muted" in program(*perform, cwd=song).stderr
+    assert "muted" not in program(*perform, "--reset", cwd=song).stderr
+    assert workstation.open(song / "song.remix").mixer_words == ""
+
+
+def test_takes_and_controls_know_a_song_by_its_session(finished, tmp_path, program):
+    shutil.copytree(finished, tmp_path / "copy")
+    listed = program("takes", "list", "song.wav", "--json", cwd=tmp_path / "copy")
+    assert listed.returncode == 0, listed.stderr
+    assert '"drums.mute"' in program("controls", "song.wav", "--json", cwd=tmp_path / "copy").stdout
+    check_error(program("takes", "list", "song.wav", cwd=tmp_path), 3, "song.wav")
+
+
+def test_a_damaged_mapping_of_ones_own_is_told_and_the_rest_goes_on(song, program):
+    presets = song / "config" / "presets"
+    presets.mkdir(parents=True)
+    (presets / "mine.toml").write_text("name = ")
+    played = program(
+        "perform", "song.remix", "--device", "none", "--from", "4", cwd=song,
+        WORKSTATION_CONFIG_DIR=str(song / "config"),
+    )  # fmt: skip
+    assert played.returncode == 0, played.stderr

@@ -68,6 +68,8 @@ def _print(result: DemoResult) -> None:
     say(f"Downbeats  {beats.downbeat_f_measure:.0%} found; key {result.key} for {result.true_key}")
     say(f"Null test  {result.null_db:.0f} dB are left when the stems are taken from the mix")
     say(f"Time       {result.seconds:.0f} s")
+    say()
+    say(f'Play it with `workstation perform "{result.session}"`, or see it with `workstation`.')
     for project in result.projects:
         say()
         say(f"Opens in {project.opens_in}")

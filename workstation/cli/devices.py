@@ -48,10 +48,9 @@ def controls(session: Path | None, *, as_json: bool) -> None:
     if session is None:
         specs = [s for s in mapping_targets().values() if not s.id.startswith(_LATER)]
     else:
-        from workstation.session import SessionFolder
+        from workstation.studio.opening import existing_session
 
-        state = SessionFolder(session).load()
-        specs = list(control_table([s.name for s in state.stems_of(state.engine)]).values())
+        specs = list(control_table(list(existing_session(session).stems)).values())
     if as_json:
         print_json(specs)
         return

@@ -156,6 +156,7 @@ def test(name: str | None, port: str | None, seconds: float | None) -> None:
     import time
 
     from workstation.midi.mapping import all_mappings, find_mapping, mapping_for_port
+    from workstation.midi.messages import words as message_words
     from workstation.model import UsageError
     from workstation.studio.controllers import ControllerTest, Listener
 
@@ -179,6 +180,7 @@ def test(name: str | None, port: str | None, seconds: float | None) -> None:
         while not job.cancelled and (end is None or time.monotonic() < end):
             event = listener.next(0.05)
             if event is not None and event[0] == source:
-                for words in trial.receive(event[1]):
+                said = trial.receive(event[1])
+                for words in said or [f"{message_words(event[1])}: moves nothing"]:
                     click.echo(words)
             listener.send(source, trial.feedback())

@@ -7,6 +7,7 @@ import math
 import os
 import select
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from workstation.model.names import shown
 
 if TYPE_CHECKING:
     from workstation.model import JobContext
+    from workstation.studio import Session
     from workstation.studio.player import Player, PlayerState
 
 _EVERY_S = 0.1
@@ -98,6 +100,7 @@ def _address(ctx: click.Context, parameter: click.Parameter, text: str | None) -
     show_default=True,
     help="When mutes and solos take effect.",
 )
+@click.option("--reset", is_flag=True, help="Start with every stem as it is, not as it was left.")
 @click.option("--paused", is_flag=True, help="Wait for a pad or key to play.")
 @click.option(
     "--device", metavar="NAME", help="Output; `none` is a silent clock.  [default: the system's]"
@@ -117,7 +120,7 @@ def perform(input_path: Path, engine: str | None, **options: Any) -> None:
     """Play the stems of INPUT and ride them from MIDI, OSC and keys.
 
     Controllers are found by name and may be pulled and put back meanwhile. Ends with the song;
-    in a terminal with q.
+    in a terminal with q. The mixer is kept for the next time.
 
     \b
     Examples:
@@ -128,6 +131,7 @@ def perform(input_path: Path, engine: str | None, **options: Any) -> None:
     from workstation.perform.outputs import OutputOptions
     from workstation.studio.player import Connections
 
+    reset = options.pop("reset")
     start = _Start(*(options.pop(name) for name in _Start._fields))
     output = OutputOptions(
         device=options.pop("device"),
@@ -141,12 +145,19 @@ def perform(input_path: Path, engine: str | None, **options: Any) -> None:
         session = open_input(input_path, job.part(0.0, 0.05, "Opening"), session_dir=None)
         session.separate(engine, say=say, job=job.part(0.05, 0.8))
         session.analyze(job=job.part(0.8, 1.0, "Analysing"))
+    if reset:
+        session.reset_mixer()
+    _check_start(session, start)
     with stoppable() as job:
         line = _StatusLine()
         with session.player(output, connections, say=line.say) as player:
             line.say(f"{session.song.title} on {player.output.name}")
+            if session.mixer_words and start.take is None:
+                line.say(
+                    f"The mixer is as you left it: {session.mixer_words}; --reset undoes that."
+                )
             _begin(player, start)
-            _run(player, line, job)
+            _run(player, start, line, job)
 
 
 class _Start(NamedTuple):
@@ -160,6 +171,23 @@ class _Start(NamedTuple):
     count_in: int
     quantize: str
     paused: bool
+
+
+def _check_start(session: Session, start: _Start) -> None:
+    """Find out before the player starts whether there is such a take and such a bar."""
+    from workstation.model import UsageError
+
+    if start.take is not None:
+        session.takes.find(start.take)
+    grid = session.analysis.grid if session.analysis is not None else None
+    if start.from_bar is None or grid is None:
+        return
+    last = grid.bar_at(session.song.source.duration_s).bar
+    first = min(grid.bar_at(0.0).bar, 1)
+    if not first <= start.from_bar < last + 1:
+        raise UsageError(
+            f"The song has no bar {start.from_bar:g}.", f"Its bars are {first} to {last}."
+        )
 
 
 def _begin(player: Player, start: _Start) -> None:
@@ -179,11 +207,11 @@ def _begin(player: Player, start: _Start) -> None:
         player.play()
 
 
-def _run(player: Player, line: _StatusLine, job: JobContext) -> None:
+def _run(player: Player, start: _Start, line: _StatusLine, job: JobContext) -> None:
     """Show where the song is until it ends, or until the user does."""
     with _keys() as read_key:
         waits = read_key is not None
-        idle = 0
+        idle, replayed = 0, False
         while not job.cancelled:
             key = read_key(_EVERY_S) if read_key is not None else None
             if read_key is None:
@@ -202,7 +230,11 @@ def _run(player: Player, line: _StatusLine, job: JobContext) -> None:
             line.show(player, state)
             moves = state.playing or state.counting_in or state.replaying or state.recording
             idle = 0 if moves else idle + 1
-            if not waits and idle * _EVERY_S > 0.5 and state.frame > 0:
+            over = state.position_s >= player.duration_s - _EVERY_S or (
+                replayed and not start.paused
+            )
+            replayed = replayed or state.replaying
+            if not waits and over and idle * _EVERY_S > 0.5:
                 break
     line.end()
     state = player.state
@@ -289,9 +321,14 @@ def _keys() -> Iterator[_ReadKey | None]:
         data = os.read(number, 16).decode(errors="replace")
         return {"\x1b[D": "left", "\x1b[C": "right"}.get(data, data[:1])
 
+    def awake(*_: object) -> None:
+        tty.setcbreak(number)  # The shell has set the terminal back while we were stopped.
+
+    slept = signal.signal(signal.SIGCONT, awake)
     try:
         yield read
     finally:
+        signal.signal(signal.SIGCONT, slept)
         termios.tcsetattr(number, termios.TCSADRAIN, before)
 
 
@@ -330,12 +367,22 @@ class _StatusLine:
 def status(player: Player, state: PlayerState) -> str:
     """Where the player stands, in one line."""
     minutes, seconds = divmod(state.position_s, 60)
-    mark = "●" if state.recording else "▶" if state.playing else "…" if state.counting_in else "■"
+    moves = state.playing or state.counting_in
+    mark = (
+        ("●" if moves else "●■")
+        if state.recording
+        else "▶"
+        if state.playing
+        else "…"
+        if state.counting_in
+        else "■"
+    )
     parts = [f"{mark} {minutes:.0f}:{seconds:04.1f}"]
     if state.bar is not None:
         parts.append(f"bar {state.bar.bar}.{int(state.bar.beat)}")
     levels = player.levels()
-    parts.append(" ".join(_strip(player, stem, max(levels[stem].peak)) for stem in player.stems))
+    if state.counting_in:
+        parts.append("count-in")
     if state.loop_s is not None:
         parts.append("loop")
     if state.replaying:
@@ -345,6 +392,7 @@ def status(player: Player, state: PlayerState) -> str:
         parts.append(f"at {grid}")
     if state.underflows:
         parts.append(f"{state.underflows} late")
+    parts.append(" ".join(_strip(player, stem, max(levels[stem].peak)) for stem in player.stems))
     return "  ".join(parts)
 
 
@@ -354,4 +402,5 @@ def _strip(player: Player, stem: str, peak: float) -> str:
     heard = player.mixer.audible(stem) != waits  # What waits is still as it was.
     level_db = 20 * math.log10(peak) if peak > 1e-5 else -100.0
     mark = _BARS[min(8, max(0, round((level_db + 48) / 6)))] if heard else "×"
-    return f"{shown(stem)[:10]} {mark}{'…' if waits else ' '}"
+    solo = "S" if player.value(f"{stem}.solo") else ""
+    return f"{shown(stem)[:10]} {solo}{mark}{'…' if waits else ' '}"

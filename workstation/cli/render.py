@@ -17,7 +17,7 @@ from workstation.cli.terminal import command, job_with_progress, print_json, pri
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="A .wav or .flac file.  [default: <title> or <title> - <take>, .wav]",
+    help="A .wav or .flac file.  [default: <title> - mix.wav or <title> - <take>.wav]",
 )
 @click.option(
     "--encoding",
@@ -52,10 +52,11 @@ def render(
     with job_with_progress() as job:
         session = open_input(input_path, job.part(0.0, 0.05), session_dir=None)
         if out is None:
-            name = session.song.title
-            if take is not None:
-                name = f"{name} - {session.takes.find(take).name}"
+            what = "mix" if take is None else session.takes.find(take).name
+            name = f"{session.song.title} - {what}"
             out = Path(file_name(name, fallback="song") + ".wav")
+        if take is None and session.mixer_words:
+            say(f"The mixer as it was left: {session.mixer_words}.")
         made = session.render(
             out, take=take, encoding=encoding, overwrite=overwrite, job=job.part(0.05, 1.0)
         )

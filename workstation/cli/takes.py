@@ -17,11 +17,9 @@ _session = click.argument("session", metavar="SESSION", type=click.Path(path_typ
 
 
 def _shelf(session: Path) -> TakeShelf:
-    from workstation.session import SessionFolder
+    from workstation.studio.opening import existing_session
 
-    folder = SessionFolder(session)
-    folder.load()
-    return folder.takes
+    return existing_session(session).takes
 
 
 @click.group()

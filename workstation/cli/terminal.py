@@ -73,7 +73,10 @@ def console(*, err: bool = False) -> Console:
     """A console of the terminal's width; loaded when a table or bar is drawn."""
     from rich.console import Console
 
-    return Console(stderr=err, highlight=False, soft_wrap=False)
+    out = sys.stderr if err else sys.stdout
+    # What goes to a program is not folded.
+    width = None if out.isatty() else 500
+    return Console(stderr=err, highlight=False, soft_wrap=False, width=width)
 
 
 def table(*headings: str, right: Sequence[str] = ()) -> Table:

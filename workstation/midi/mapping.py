@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -122,11 +123,24 @@ def mapping_for_port(port: str, mappings: list[MidiMapping]) -> MidiMapping | No
     return best[1]
 
 
-def all_mappings() -> list[MidiMapping]:
-    """Every mapping there is, the user's own first."""
+def all_mappings(damaged: Callable[[InputError], None] | None = None) -> list[MidiMapping]:
+    """Every mapping there is, the user's own first.
+
+    Args:
+        damaged: Is told of a file that cannot be read, and the rest is used; without it, such
+            a file is an error.
+    """
     own = user_presets()
     files = sorted(mapping_files().values(), key=lambda p: (p.parent != own, p.stem))
-    return [read_mapping(path) for path in files]
+    mappings = []
+    for path in files:
+        try:
+            mappings.append(read_mapping(path))
+        except InputError as error:
+            if damaged is None:
+                raise
+            damaged(error)
+    return mappings
 
 
 def read_mapping(path: Path) -> MidiMapping:

@@ -84,7 +84,9 @@ class TakeShelf:
             there = ", ".join(f"{n} ({shown(take.name)})" for n, take in takes.items())
             raise UsageError(
                 f'There is no take "{shown(name)}" in this session.',
-                f"There are: {there}." if there else "Record one: workstation perform --record.",
+                f"There are: {there}."
+                if there
+                else "Record one: `workstation perform SESSION --record NAME`.",
             )
         return self.folder / f"{number}.json", takes[number]
 

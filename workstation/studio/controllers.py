@@ -283,6 +283,8 @@ def learn(
                         message = recognise(messages)
             if message is None:
                 break
+            for taken in (b for b in bindings if b.message == message):
+                say(f"  It was learned for {taken.to} before, which it does no longer move.")
             bindings = [b for b in bindings if b.message != message]
             bindings.append(learned_binding(message, target, options))
             say(f"  {target} is {describe(message)}.")
@@ -293,7 +295,9 @@ def learn(
 
 
 def _save(bindings: list[Binding], port: str, name: str | None) -> Path:
-    device = port.rpartition(":")[2].strip() or port
+    # "nanoKONTROL2:MIDI_1": the whole name, as the part behind the colon can be anybody's.
+    client, _, own = port.rpartition(":")
+    device = port if client and client.strip().lower() not in own.lower() else own.strip() or port
     identity = file_name(name or device, fallback="controller")
     path = user_presets() / f"{identity}.toml"
     before: tuple[Binding, ...] = ()
@@ -338,11 +342,16 @@ class ControllerTest:
     """
 
     def __init__(self, mapping: MidiMapping, strips: int = STRIPS_PER_BANK) -> None:
-        self.mapping = mapping
+        # A knob is heard wherever it stands.
+        self.mapping = msgspec.structs.replace(
+            mapping,
+            takeover="jump",
+            bindings=tuple(msgspec.structs.replace(b, takeover=None) for b in mapping.bindings),
+        )
         self._stems = tuple(f"strip{n}" for n in range(1, strips + 1))
         self.table: dict[str, ControlSpec] = control_table(self._stems)
         self._values = {name: spec.default for name, spec in self.table.items()}
-        self._surface = Surface(mapping, self.table, self._stems, self._values.__getitem__)
+        self._surface = Surface(self.mapping, self.table, self._stems, self._values.__getitem__)
 
     def lights(self, send: Callable[[Sequence[bytes]], bool], job: JobContext) -> int:
         """Light everything once; give how many lights there are."""
@@ -365,7 +374,8 @@ class ControllerTest:
         said = []
         for change in self._surface.receive(message):
             self._apply(change)
-            said.append(f"{change.control} = {self._values[change.control]:g}")
+            unit = self.table[change.control].unit if change.control in self.table else ""
+            said.append(f"{change.control} = {self._values[change.control]:.4g} {unit}".rstrip())
         return said
 
     def _apply(self, change: ControlChange) -> None:

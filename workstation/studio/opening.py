@@ -72,6 +72,25 @@ def open_session(
     return _open_song(path, parent, job, copy_source=copy_source)
 
 
+def existing_session(path: Path) -> Session:
+    """The session at a path, or that of the song at it in the working folder.
+
+    Raises:
+        InputError: There is none.
+    """
+    if path.is_file():
+        title = title_of(path, read_tags(path))
+        name = file_name(title, fallback="song")
+        folder, there = find_session(Path.cwd(), name, file_sha256(path, JobContext()))
+        if not there:
+            raise InputError(
+                f"{path} has no session here.", "Play it first: `workstation perform SONG`."
+            )
+        return Session(folder, folder.load())
+    folder = SessionFolder(path)
+    return Session(folder, folder.load())
+
+
 # -- a song -----------------------------------------------------------------------------
 
 

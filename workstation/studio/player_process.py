@@ -28,9 +28,9 @@ import numpy as np
 
 from workstation.audio import map_samples
 from workstation.midi.hub import ControllerHub
-from workstation.midi.mapping import all_mappings, find_mapping
+from workstation.midi.mapping import all_mappings, find_mapping, mapping_for_port
 from workstation.midi.messages import MidiParser
-from workstation.midi.ports import MidiSystem, OutputPort
+from workstation.midi.ports import MidiSystem, OutputPort, stable_name
 from workstation.model import BeatGrid, UnavailableError, UsageError, WorkstationError
 from workstation.model.controls import ControlChange
 from workstation.model.take import Take, TakeEvent
@@ -244,10 +244,14 @@ class PlayerProcess:
             self.say(f"{error.problem} {error.remedy}")
             return
         generic = next((m for m in named if not m.ports), None)
-        choice = named or all_mappings()
+        choice = named or all_mappings(lambda error: self.say(f"{error.problem} {error.remedy}"))
         open_input = self._open_jack_input if isinstance(self._output, JackOutput) else None
         self._hub = ControllerHub(system, choice, self, everything=generic, open_input=open_input)
         self._hub.start()
+        here = [stable_name(name) for name in system.names().inputs]
+        for mapping in named:
+            if mapping.ports and not any(mapping_for_port(name, [mapping]) for name in here):
+                self.say(f"{mapping.name} is not plugged in; it is waited for.")
         if order.clock_ports:
             self._start_clock(system)
 

@@ -22,7 +22,8 @@ from workstation.model import (
     Stem,
     UsageError,
 )
-from workstation.model.mixer import MixerState
+from workstation.model.mixer import MixerState, Strip, gain_words
+from workstation.model.names import shown
 from workstation.separate import Choice, EngineOptions, FloatArray, choose_engine
 from workstation.session import SessionFolder, SessionState, TakeShelf
 
@@ -446,6 +447,7 @@ class Session:
         from workstation.studio.rendering import render_session
 
         job = job or JobContext()
+        self._check_render(Path(out))
         found = None if take is None else self.takes.find(take)
         if found is None or found.engine == self.engine:
             self.separate(job=job.part(0.0, 0.5))
@@ -461,6 +463,49 @@ class Session:
             stems, mixer, found, Path(out), encoding, overwrite=overwrite,
             job=job.part(0.5, 1.0, "Rendering"),
         )  # fmt: skip
+
+    def _check_render(self, out: Path) -> None:
+        """Keep a mix from the song and the stems it is made of, also where it may overwrite.
+
+        Raises:
+            UsageError: It would take their place.
+        """
+        target = out.resolve()
+        kept = [self.path / "stems", self.path / "takes", self.path / ".work"]
+        if target == self.source_path.resolve() or any(
+            target.is_relative_to(folder.resolve()) for folder in kept
+        ):
+            raise UsageError(
+                f"{shown(out)} is a part of the session, which a mix must not replace.",
+                "Choose another name for the mix.",
+            )
+
+    @property
+    def mixer_words(self) -> str:
+        """How the mixer was left, in words; empty if it lets the song through as it is."""
+        mixer = self._state.mixer
+        if mixer is None:
+            return ""
+        words = []
+        for stem in self.stems:
+            strip = mixer.strips.get(stem, Strip())
+            parts = [
+                "muted" * strip.muted,
+                "soloed" * strip.soloed,
+                f"{gain_words(strip.gain_db)} dB" * (strip.gain_db != 0.0),
+                "panned" * (strip.pan != 0.0),
+                "filtered" * (strip.filter != 0.0),
+            ]
+            if any(parts):
+                words.append(f"{stem} {' '.join(filter(None, parts))}")
+        if mixer.master_db:
+            words.append(f"master {gain_words(mixer.master_db)} dB")
+        return ", ".join(words)
+
+    def reset_mixer(self) -> None:
+        """Forget how the mixer was left: every stem as it is."""
+        with self._editing():
+            self._save(msgspec.structs.replace(self._state, mixer=None))
 
     def _stems_of(self, engine: str | None) -> dict[str, Path]:
         stems = self._state.stems_of(engine)
