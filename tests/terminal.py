@@ -23,7 +23,7 @@ class Terminal:
         words = " ".join(f"{k}={shlex.quote(v)}" for k, v in environment.items())
         self._tmux(
             "-f", os.devnull, "new-session", "-d", "-x", str(size[0]), "-y", str(size[1]),
-            "-s", "s", "-c", str(folder), f"env {words} {shlex.join(command)}",
+            "-s", "s", "-c", str(folder), f"env -u COLUMNS -u LINES {words} {shlex.join(command)}",
         )  # fmt: skip
 
     def _tmux(self, *words):

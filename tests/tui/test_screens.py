@@ -33,15 +33,19 @@ def still(folder, sections, monkeypatch):
     return Path("Night Drive.remix")
 
 
-def check(app, name):
-    """Compare with the picture in the repository."""
+async def check(app, pilot, name):
+    """Compare with the picture in the repository, once all is drawn."""
     width, height = app.size
     path = GOLDEN / f"{name}-{width}x{height}.txt"
-    text = text_of(app)
     if os.environ.get("WORKSTATION_GOLDEN") == "write":
-        path.write_text(text, encoding="utf-8")
-    assert path.is_file(), f"there is no {path.name}: see the top of this file"
-    assert text == path.read_text(encoding="utf-8")
+        await pilot.pause(0.5)
+        path.write_text(text_of(app), encoding="utf-8")
+    wanted = path.read_text(encoding="utf-8")
+    for _ in range(100):
+        if text_of(app) == wanted:
+            return
+        await pilot.pause(0.05)
+    assert text_of(app) == wanted
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -52,10 +56,10 @@ def test_home(still, size):
     async def script(app, pilot):
         await until(pilot, lambda: app.screen.table.row_count == 3)
         await pilot.pause(0.2)
-        check(app, "home")
+        await check(app, pilot, "home")
         await pilot.press("?")
         await pilot.pause(0.2)
-        check(app, "home-help")
+        await check(app, pilot, "home-help")
 
     drive(script, None, size)
 
@@ -67,7 +71,7 @@ def test_empty_home(tmp_path, monkeypatch, size):
 
     async def script(app, pilot):
         await pilot.pause(0.4)
-        check(app, "home-empty")
+        await check(app, pilot, "home-empty")
 
     drive(script, None, size)
 
@@ -76,15 +80,15 @@ def test_empty_home(tmp_path, monkeypatch, size):
 def test_session(still, size):
     async def script(app, pilot, screen):
         player = screen.player
-        check(app, "session")
+        await check(app, pilot, "session")
         await pilot.press("m", "down", "s", "down", "-", "-", "<", "}", "c", "q", "right", "l")
         await until(pilot, lambda: player.state.loop_s is not None)
         await until(pilot, lambda: player.value("other.filter") > 0 and player.value("bass.mute"))
         await pilot.pause(0.4)
-        check(app, "session-mixed")
+        await check(app, pilot, "session-mixed")
         await pilot.press("z", "z")
         await pilot.pause(0.3)
-        check(app, "session-zoomed")
+        await check(app, pilot, "session-zoomed")
 
     drive_session(script, still, size)
 
@@ -98,12 +102,12 @@ def test_dialogs(still, size):
         ):  # fmt: skip
             await pilot.press(key)
             await pilot.pause(0.4)
-            check(app, name)
+            await check(app, pilot, name)
             await pilot.press("escape")
             await until(pilot, lambda: app.screen is screen)
         app.fail(UnavailableError("The device is gone.", "Put it back."), lambda: None)
         await pilot.pause(0.2)
-        check(app, "error")
+        await check(app, pilot, "error")
 
     drive_session(script, still, size)
 

@@ -19,6 +19,7 @@ import click
 from workstation.cli.options import input_argument, open_input
 from workstation.cli.terminal import command, job_with_progress, print_error, say, stoppable
 from workstation.model.controls import QUANTIZE
+from workstation.model.mixer import SILENT_DB
 from workstation.model.names import shown
 
 if TYPE_CHECKING:
@@ -400,6 +401,7 @@ def _strip(player: Player, stem: str, peak: float) -> str:
     """A stem with its level, or × while it is silent; … while a mute or solo waits."""
     waits = player.is_waiting(f"{stem}.mute") or player.is_waiting(f"{stem}.solo")
     heard = player.mixer.audible(stem) != waits  # What waits is still as it was.
+    heard = heard and player.value(f"{stem}.gain") > SILENT_DB
     level_db = 20 * math.log10(peak) if peak > 1e-5 else -100.0
     mark = _BARS[min(8, max(0, round((level_db + 48) / 6)))] if heard else "×"
     solo = "S" if player.value(f"{stem}.solo") else ""

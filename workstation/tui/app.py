@@ -38,7 +38,7 @@ DARK = Theme(
     warning="#e3b341",
     error="#ee6a6a",
     dark=True,
-    variables={"footer-key-foreground": "#f0b35f", "border": "#3a404b"},
+    variables={"footer-key-foreground": "#f0b35f"},
 )
 LIGHT = Theme(
     name="workstation-light",
@@ -53,7 +53,16 @@ LIGHT = Theme(
     warning="#8a6100",
     error="#b3261e",
     dark=False,
-    variables={"footer-key-foreground": "#a65a00", "border": "#b9b9b0"},
+    variables={
+        "footer-key-foreground": "#a65a00",
+        "border": "#b9b9b0",
+        "trough": "#d8d8d0",
+        "stripe": "#e8e8e3",
+        "looped": "#dadace",
+        "silent": "#b4b4ab",
+        "tick": "#c2c2b8",
+        "highlight": "#d2d2c8",
+    },
 )
 
 
@@ -104,6 +113,18 @@ class WorkstationApp(App[None]):
     def _tell_of(self, job: Job) -> None:
         """From the thread of a job."""
         self.post_message(JobChanged(job))
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Colours of our own, for themes that do not name them."""
+        return {
+            "border": "#3a404b",
+            "trough": "#2a2d34",
+            "stripe": "#25282f",
+            "looped": "#363b43",
+            "silent": "#5a5f68",
+            "tick": "#474b54",
+            "highlight": "#363b43",
+        }
 
     # -- work ---------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
@@ -174,6 +175,13 @@ class GridScreen(TableScreen):
         taps = f" · {len(self.taps)} taps" if self.taps else ""
         return words + changes + taps
 
+    def _tell(self, call: Callable[[], None]) -> None:
+        """Tell the player something; if it has ended, say so, and go on with the grid."""
+        try:
+            call()
+        except WorkstationError as error:
+            self.notify(str(error), severity="warning", markup=False)
+
     # -- editing ------------------------------------------------------------------------------
 
     def _nearest(self, time_s: float) -> int:
@@ -200,7 +208,7 @@ class GridScreen(TableScreen):
         self.grid = grid
         if grid is not None:
             self.selected = self._nearest(at)
-            self.player.set_grid(grid)
+            self._tell(lambda: self.player.set_grid(grid))
         self._show_grid()
 
     def _select(self, index: int) -> None:
@@ -210,7 +218,7 @@ class GridScreen(TableScreen):
         at = self.grid.beats_s[self.selected]
         self._show_timeline(self.timeline.following(at))
         if not self.player.state.playing:
-            self.player.set("transport.seek", max(at, 0.0))
+            self._tell(lambda: self.player.set("transport.seek", max(at, 0.0)))
         self._show_grid()
 
     @on(Beats.Pointed)
@@ -221,11 +229,11 @@ class GridScreen(TableScreen):
 
     def do_play(self) -> None:
         """From the selected beat."""
-        self.player.toggle("transport.play")
+        self._tell(lambda: self.player.toggle("transport.play"))
 
     def do_click(self) -> None:
         """On or off."""
-        self.player.toggle("click.on")
+        self._tell(lambda: self.player.toggle("click.on"))
 
     def do_previous(self) -> None:
         """The beat before."""
@@ -347,11 +355,12 @@ class GridScreen(TableScreen):
             self._end()
 
     def _give_up(self) -> None:
-        if self.before is not None:
-            self.player.set_grid(self.before)
+        before = self.before
+        if before is not None:
+            self._tell(lambda: self.player.set_grid(before))
         self._end()
 
     def _end(self) -> None:
-        if self.player.failure is None:
+        with contextlib.suppress(WorkstationError):  # The session screen tells of its end.
             self.player.set("click.on", self._click_was)
         self.dismiss(None)

@@ -22,7 +22,7 @@ from workstation.model import (
     WorkstationError,
 )
 from workstation.model.controls import QUANTIZE, ControlChange
-from workstation.model.mixer import Strip
+from workstation.model.mixer import SILENT_DB, Strip
 from workstation.model.names import shown as printable
 from workstation.model.names import stem_colour
 from workstation.tui.actions import SESSION_ACTIONS, Action
@@ -164,10 +164,15 @@ class SessionScreen(TableScreen):
         except WorkstationError as error:
             self.post_message(Failed(error, "player"))
             return
+        self._take_player(player)
+
+    def _take_player(self, player: Player) -> None:
+        """Keep a player that was opened on a thread, or end it if the screen is gone by now."""
+        self.player = player
         if self._leaving:
             player.close()
-            return
-        self.post_message(PlayerOpened(player))
+        else:
+            self.post_message(PlayerOpened(player))
 
     def _tell(self, words: str) -> None:
         """Words of the player, from its thread."""
@@ -175,7 +180,6 @@ class SessionScreen(TableScreen):
 
     @on(PlayerOpened)
     def _player_opened(self, event: PlayerOpened) -> None:
-        self.player = event.player
         self._failed = False
         self._seen = b""
         self._say(event.player.output.words or event.player.output.name)
@@ -321,7 +325,7 @@ class SessionScreen(TableScreen):
                     strip.muted,
                     strip.soloed,
                     strip.filter,
-                    mixer.audible(stem),
+                    mixer.audible(stem) and strip.gain_db > SILENT_DB,
                     player.is_waiting(f"{stem}.mute") or player.is_waiting(f"{stem}.solo"),
                     rms,
                     peak,
@@ -613,6 +617,7 @@ class SessionScreen(TableScreen):
 
     def _use_new_stems(self) -> None:
         """Play the new stems."""
+        self.lanes.forget_peaks()
         self._show_song()
         self._read_peaks()
         self._reconnect()
@@ -632,7 +637,7 @@ class SessionScreen(TableScreen):
         except WorkstationError as error:
             self.post_message(Failed(error, "player"))
             return
-        self.post_message(PlayerOpened(player))
+        self._take_player(player)
 
 
 def _separate_with(session: Session, engine: str, job: JobContext) -> Path:

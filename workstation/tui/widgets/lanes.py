@@ -127,6 +127,10 @@ class Lanes(ScrollView, can_focus=True, inherit_bindings=False):
         self._waves.clear()
         self.refresh()
 
+    def forget_peaks(self) -> None:
+        """The stems are others now."""
+        self._peaks.clear()
+
     def show(self, shown: list[Shown]) -> None:
         """Draw strips anew that look different now."""
         before, self._shown = self._shown, shown
