@@ -8,6 +8,8 @@ from workstation.export.aaf import AAF
 from workstation.export.ableton import ABLETON
 from workstation.export.ardour import ARDOUR
 from workstation.export.dawproject import DAWPROJECT
+from workstation.export.flstudio import FLSTUDIO
+from workstation.export.logic import LOGIC
 from workstation.export.midi import MIDI
 from workstation.export.nistems import NISTEMS
 from workstation.export.reaper import REAPER
@@ -17,7 +19,9 @@ from workstation.model import UsageError
 
 TARGETS: dict[str, Target] = {
     target.name: target
-    for target in (REAPER, ABLETON, DAWPROJECT, ARDOUR, AAF, NISTEMS, MIDI, STEMS)
+    for target in (
+        LOGIC, FLSTUDIO, REAPER, ABLETON, DAWPROJECT, ARDOUR, AAF, NISTEMS, MIDI, STEMS,
+    )
 }  # fmt: skip
 
 
