@@ -273,14 +273,14 @@ class _Stretch(NamedTuple):
 
 
 def _without_idle(points: Sequence[Point]) -> Curve:
-    """Leave out points between two of their own value."""
+    """Leave out points between two of their own value, and what only holds the last."""
     kept: list[Point] = []
     for point in points:
         if len(kept) > 1 and kept[-2].value == kept[-1].value == point.value:
             kept.pop()
         if not kept or kept[-1] != point:
             kept.append(point)
-    if len(kept) == 2 and kept[0].value == kept[1].value:
+    if len(kept) > 1 and kept[-2].value == kept[-1].value:
         kept.pop()
     return tuple(kept)
 
@@ -437,22 +437,23 @@ def _grid_along(clips: Sequence[Clip], grid: BeatGrid | None, rate: int) -> Beat
 
 def _effects(take: Take, stretch: _Stretch) -> list[str]:
     """In words, the effects that no mixer of a program has."""
-    played = [e for e in take.events if stretch.begin <= e.frame < stretch.end]
-    filters = [e for e in played if e.control.endswith(".filter")]
-    on_before = [name for name, strip in take.start.mixer.strips.items() if strip.filter]
-    stutters = [e for e in played if e.control.endswith(".stutter") and e.value]
+    at_begin = {name: strip.filter for name, strip in take.start.mixer.strips.items()}
+    filters, stutters = [], []
+    for event in take.events:
+        name, _, what = event.control.rpartition(".")
+        if what == "filter" and event.frame <= stretch.begin:
+            at_begin[name] = event.value
+        elif stretch.begin <= event.frame < stretch.end:
+            filters += [name] if what == "filter" else []
+            stutters += [name] if what == "stutter" and event.value else []
     words = []
-    if filters or on_before:
-        where = {*on_before, *(e.control.rpartition(".")[0] for e in filters)}
+    where = {*filters, *(name for name, position in at_begin.items() if position)}
+    if where:
         names = ", ".join(one_line(stem) for stem in take.stems if stem in where)
-        words.append(f"The filters of the take: {_times_word(len(filters))} moved, on {names}.")
+        words.append(f"The filters of the take: {len(filters)} moves, on {names}.")
     if stutters:
-        words.append(f"The stutters of the take: {_times_word(len(stutters))} played.")
+        words.append(f"The stutters of the take: {len(stutters)}.")
     return words
-
-
-def _times_word(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
 
 
 def _words_on(stems: dict[str, StemAutomation]) -> list[str]:
