@@ -359,8 +359,8 @@ def test_filters_and_stutters_are_counted_where_they_were_played():
         event(2000, "vocals.stutter", 8.0, 0, (0, 100)),
     )  # fmt: skip
     words = " ".join(laid_out.notes)
-    assert "The filters of the take: 2 moves, on drums, bass." in words
-    assert "The stutters of the take: 1." in words
+    assert "The filters of the take, on drums, bass. Moves: 2." in words
+    assert "The stutters of the take. Played: 1." in words
 
 
 def test_a_take_that_plays_nothing_leaves_the_song_as_it_is():

@@ -450,9 +450,9 @@ def _effects(take: Take, stretch: _Stretch) -> list[str]:
     where = {*filters, *(name for name, position in at_begin.items() if position)}
     if where:
         names = ", ".join(one_line(stem) for stem in take.stems if stem in where)
-        words.append(f"The filters of the take: {len(filters)} moves, on {names}.")
+        words.append(f"The filters of the take, on {names}. Moves: {len(filters)}.")
     if stutters:
-        words.append(f"The stutters of the take: {len(stutters)}.")
+        words.append(f"The stutters of the take. Played: {len(stutters)}.")
     return words
 
 
