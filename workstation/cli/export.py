@@ -21,15 +21,37 @@ if TYPE_CHECKING:
     from workstation.model import ExportReport
 
 
+class _TargetsOption(click.Option):
+    """An option whose help lists the targets there are, looked up when help is asked for."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        from workstation.export import TARGETS
+
+        self.help = f"One or more of {', '.join(TARGETS)}, separated by commas; or all."
+        return super().get_help_record(ctx)
+
+
 @click.command(short_help="Make a DAW project: stems on tracks, on the song's tempo map.")
 @input_argument
 @click.option(
     "--to",
     "targets",
+    cls=_TargetsOption,
     required=True,
     metavar="TARGETS",
     shell_complete=complete_targets,
-    help="One or more of reaper, dawproject, ardour, aaf, nistems, midi, stems, with commas.",
+)
+@click.option(
+    "--take",
+    metavar="TAKE",
+    help="Name or number of a take, or `last`: the project's mixer moves as in it.",
+)
+@click.option(
+    "--template",
+    "own_project",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="A project of your own, such as an .als, that the stems are put into. Only read.",
 )
 @click.option(
     "--out",
@@ -53,6 +75,8 @@ if TYPE_CHECKING:
 def export(
     input_path: Path,
     targets: str,
+    take: str | None,
+    own_project: Path | None,
     out: Path | None,
     encoding: str,
     session_dir: Path | None,
@@ -74,9 +98,11 @@ def export(
     Examples:
       workstation export song.mp3 --to reaper
       workstation export song.mp3 --to dawproject,midi --out projects
+      workstation export song.remix --to reaper --take last
+      workstation export song.mp3 --to ableton --template "My Set.als"
       workstation export stems/ --to reaper --bar-markers
     """
-    from workstation.studio.exporting import check_free, check_targets, export_to
+    from workstation.studio.exporting import check_free, check_played, check_targets, export_to
     from workstation.studio.session import engine_options
 
     options = engine_options(**weights)
@@ -88,7 +114,16 @@ def export(
             session_dir=session_dir,
             reference=reference,
         )
-        check_free(session, names, out=out, encoding=encoding, overwrite=overwrite)
+        check_free(
+            session,
+            names,
+            out=out,
+            encoding=encoding,
+            overwrite=overwrite,
+            own_project=own_project,
+        )
+        if take is not None:
+            check_played(session, take, engine)
         # What is done already takes no time, so it gets no room on the bar.
         begin = 0.06 if session.has_stems(engine) else 0.7
         middle = begin + (0.01 if session.analysis is not None else 0.1)
@@ -101,6 +136,8 @@ def export(
             encoding=encoding,
             bar_markers=bar_markers,
             overwrite=overwrite,
+            take=take,
+            own_project=own_project,
             job=job.part(middle, 1.0),
         )
     if as_json:

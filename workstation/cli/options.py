@@ -21,7 +21,7 @@ def complete_targets(ctx: click.Context, parameter: click.Parameter, incomplete:
 
     del ctx, parameter
     done, comma, last = incomplete.rpartition(",")
-    return [done + comma + name for name in TARGETS if name.startswith(last)]
+    return [done + comma + name for name in (*TARGETS, "all") if name.startswith(last)]
 
 
 def _complete_engines(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:

@@ -25,6 +25,7 @@ import numpy as np
 from workstation.audio import need_space
 from workstation.export.als import (
     BEFORE_START,
+    SILENT,
     LiveSet,
     as_in_live_12,
     is_on,
@@ -32,8 +33,10 @@ from workstation.export.als import (
     put,
     value_of,
 )
+from workstation.export.automation import Curve, Point, StemAutomation, Switch, in_quarters
 from workstation.export.lead_in import LeadInLimits
 from workstation.export.markers import markers_of
+from workstation.export.pieces import Clip
 from workstation.export.stem_files import ENCODINGS, StemFiles, write_stems
 from workstation.export.target import Part, Plan, Target, Written
 from workstation.export.text import one_line
@@ -68,7 +71,7 @@ def write_ableton(plan: Plan, folder: Path, job: JobContext) -> Written:
         InputError: The user's own Set cannot be read, or lacks what the stems need.
     """
     live_set, tracks, plain_clip = _tracks_for(plan)
-    notes = _make_way(live_set, tracks)
+    notes = [*_make_way(live_set, tracks), *_words_on_take(plan)]
     samples = sorted(live_set.samples())
     title = ascii_name(plan.project.title, fallback="Song")
     project = folder / f"{title} Project"
@@ -81,9 +84,13 @@ def write_ableton(plan: Plan, folder: Path, job: JobContext) -> Written:
         notes += copy_samples(samples, plan.options.own_project, project, job)
     for index, track in enumerate(tracks):
         size = (stems / files.names[index]).stat().st_size
-        clip = clip_of(plain_clip, plan, files, index)
-        put(clip, "SampleRef/FileRef/OriginalFileSize", str(size))
-        live_set.set_clips(track, [clip])
+        clips = clips_of(plain_clip, plan, files, index)
+        for clip in clips:
+            put(clip, "SampleRef/FileRef/OriginalFileSize", str(size))
+        live_set.set_clips(track, clips)
+        set_automation(live_set, track, plan, plan.arrangement.of(plan.project.tracks[index]))
+    if plan.options.own_project is None:
+        set_volume(live_set, live_set.main, plan, plan.arrangement.master)
     set_times(live_set, plan)
     name = f"{project.name}/{title}.als"
     (folder / name).write_bytes(live_set.to_bytes())
@@ -196,23 +203,99 @@ def nearest_colour(colour: str) -> int:
     return int(np.argmin(((palette - wanted) ** 2).sum(axis=1)))
 
 
-def clip_of(plain: _Element, plan: Plan, files: StemFiles, index: int) -> _Element:
-    """A clip that plays a stem from its first sample to its last.
+def _words_on_take(plan: Plan) -> list[str]:
+    """In words, what of a take Live has otherwise."""
+    laid_out = plan.arrangement
+    notes = list(laid_out.notes)
+    if any(strip.pan for strip in laid_out.stems.values()):
+        notes.append(
+            "The exact level of pans: Live raises what is panned, by 3 dB at the far side; in the "
+            "take that side stays as it is and the other goes down."
+        )
+    if plan.options.own_project is not None and laid_out.stems:
+        notes.append("Volume, pan and mute of your own tracks where the take moves them.")
+        if laid_out.master:
+            notes.append("The master gain of the take: the main track of your Set stays as it is.")
+    return notes
+
+
+def clips_of(plain: _Element, plan: Plan, files: StemFiles, index: int) -> list[_Element]:
+    """The clips of a stem: one from its first sample to its last, or the pieces of a take."""
+    song = plan.timeline
+    if plan.arrangement.unrolled:
+        song = Timeline.of(plan.project.grid, plan.project.duration_s, limits=ABLETON.lead_in)
+    whole = clip_of(plain, plan, files, index)
+    _add_warp_markers(whole, plan, song)
+    clips = []
+    for number, piece in enumerate(plan.arrangement.clips):
+        clip = copy.deepcopy(whole)
+        clip.set("Id", str(number))
+        _place(clip, plan, piece)
+        clips.append(clip)
+    return clips
+
+
+def _place(clip: _Element, plan: Plan, piece: Clip) -> None:
+    """Let a clip play a piece of its file.
 
     Its place in the arrangement is in quarter notes; within the file, as in every clip that is
     not warped, Live counts seconds.
     """
+    rate, timeline = plan.project.sample_rate_hz, plan.timeline
+    start = _number(timeline.quarter_at(piece.project_frame / rate))
+    begin, end = _number(piece.song_frame / rate), _number(piece.song_end / rate)
+    clip.set("Time", start)
+    put(clip, "CurrentStart", start)
+    end_s = (piece.project_frame + piece.frames) / rate
+    put(clip, "CurrentEnd", _number(timeline.quarter_at(end_s)))
+    put(clip, "Loop/LoopStart", begin)
+    put(clip, "Loop/LoopEnd", end)
+    put(clip, "Loop/OutMarker", end)
+
+
+def set_automation(live_set: LiveSet, track: _Element, plan: Plan, strip: StemAutomation) -> None:
+    """Let volume, pan and mute of a track move as in the take."""
+    set_volume(live_set, track, plan, strip.volume)
+    _set_curve(live_set, track, plan, "Pan", strip.pan)
+    if strip.mute:
+        events = [(BEFORE_START, _speaker(strip.mute[0]))]
+        for switch in strip.mute[1:]:
+            at = plan.timeline.quarter_at(switch.frame / plan.project.sample_rate_hz)
+            events.append((_number(at), _speaker(switch)))
+        put(track, "DeviceChain/Mixer/Speaker/Manual", events[0][1])
+        live_set.set_envelope(track, "Speaker", "BoolEvent", events)
+
+
+def _speaker(muted: Switch) -> str:
+    """Live's track activator, which is on where a track is heard."""
+    return "false" if muted.on else "true"
+
+
+def set_volume(live_set: LiveSet, track: _Element, plan: Plan, curve: Curve) -> None:
+    """Automate the volume of a track; Live's faders end a hair above silence."""
+    audible = tuple(Point(p.frame, max(p.value, SILENT)) for p in curve)
+    _set_curve(live_set, track, plan, "Volume", audible)
+
+
+def _set_curve(
+    live_set: LiveSet, track: _Element, plan: Plan, parameter: str, curve: Curve
+) -> None:
+    if not curve:
+        return
+    points = in_quarters(curve, plan.project.sample_rate_hz, plan.timeline)
+    events = [(BEFORE_START, _number(points[0][1]))]
+    events += [(_number(quarter), _number(value)) for quarter, value in points]
+    put(track, f"DeviceChain/Mixer/{parameter}/Manual", events[0][1])
+    live_set.set_envelope(track, parameter, "FloatEvent", events)
+
+
+def clip_of(plain: _Element, plan: Plan, files: StemFiles, index: int) -> _Element:
+    """A clip of a stem, without its place and its warp markers."""
     project, stem = plan.project, plan.project.tracks[index]
     clip = copy.deepcopy(plain)
-    end = _number(plan.timeline.quarter_at(project.duration_s))
     seconds = _number(project.duration_s)
     numerator, denominator = plan.timeline.meter
     values = {
-        "CurrentStart": "0",
-        "CurrentEnd": end,
-        "Loop/LoopStart": "0",
-        "Loop/LoopEnd": seconds,
-        "Loop/OutMarker": seconds,
         "Loop/HiddenLoopStart": "0",
         "Loop/HiddenLoopEnd": seconds,
         "Name": one_line(stem.name),
@@ -226,15 +309,14 @@ def clip_of(plain: _Element, plan: Plan, files: StemFiles, index: int) -> _Eleme
     }
     for path, value in values.items():
         put(clip, path, value)
-    _add_warp_markers(clip, plan)
     return clip
 
 
-def _add_warp_markers(clip: _Element, plan: Plan) -> None:
-    """The tempo map as warp markers: between two of them the tempo is constant."""
+def _add_warp_markers(clip: _Element, plan: Plan, timeline: Timeline) -> None:
+    """The tempo map of the song as warp markers: between two of them the tempo is constant."""
     from lxml import etree
 
-    end_s, timeline = plan.project.duration_s, plan.timeline
+    end_s = plan.project.duration_s
     places = [(t.time_s, t.quarter) for t in timeline.tempos if t.time_s < end_s - 1e-6]
     last = timeline.quarter_at(end_s)
     places += [(end_s, last), (timeline.time_at(last + _AFTER_LAST), last + _AFTER_LAST)]
@@ -264,7 +346,7 @@ def set_times(live_set: LiveSet, plan: Plan) -> None:
     live_set.set_envelope(live_set.main, "TimeSignature", "EnumEvent", codes)
     live_set.set_locators(
         (_number(plan.timeline.quarter_at(marker.time_s)), marker.name)
-        for marker in markers_of(plan.project, plan.timeline, plan.options)
+        for marker in markers_of(plan.arrangement, plan.timeline, plan.options)
     )
 
 
@@ -306,7 +388,9 @@ ABLETON = Target(
         "play sample for sample, and the tempo of the Set follows the song. To give the song "
         "another tempo, select all clips, switch on Warp, and take the tempo automation away."
     ),
-    carries=frozenset({Part.AUDIO, Part.TEMPO, Part.SECTIONS, Part.BARS, Part.COLOURS}),
+    carries=frozenset(
+        {Part.AUDIO, Part.TEMPO, Part.SECTIONS, Part.BARS, Part.COLOURS, Part.AUTOMATION}
+    ),
     encodings=ENCODINGS,
     lead_in=LeadInLimits(shortest_quarters=1 / 4, fastest_bpm=999.0),
     own_projects=(".als",),

@@ -36,7 +36,7 @@ MAX_XML_PARTS = 3_000_000
 BEFORE_START = "-63072000"
 _VERSIONS = {"11", "12"}
 _LARGEST_ID = 2**31 - 1
-_SILENT_SEND = "0.0003162277571"
+SILENT = 0.0003162277571  # The bottom of faders and sends: -70 dB, which Live shows as -inf.
 _DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 _ARRANGEMENT = "DeviceChain/MainSequencer/Sample/ArrangerAutomation/Events"
 # A track as Live makes it: no group, at unity gain, in the middle, playing what it has.
@@ -242,7 +242,7 @@ class LiveSet:
         for path, value in _PLAIN.items():
             put(track, path, value)
         for send in track.iterfind("DeviceChain/Mixer/Sends/TrackSendHolder/Send"):
-            put(send, "Manual", _SILENT_SEND)
+            put(send, "Manual", str(SILENT))
         out = "Main" if self.version == "12" else "Master"
         put(track, "DeviceChain/AudioOutputRouting/Target", f"AudioOut/{out}")
         put(track, "DeviceChain/AudioOutputRouting/UpperDisplayString", "Master")

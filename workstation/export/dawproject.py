@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shutil
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from workstation.export.automation import Curve, Point, Switch, in_quarters
 from workstation.export.markers import markers_of
+from workstation.export.pieces import Clip
 from workstation.export.stem_files import StemFiles, write_stems
 from workstation.export.target import Part, Plan, Target, Written
 from workstation.export.text import one_line
@@ -19,6 +22,10 @@ if TYPE_CHECKING:
 
 _COPY_BYTES = 1 << 22
 _UNITY = {"max": "2", "min": "0", "unit": "linear", "value": "1"}
+_PAN_LAWS = (
+    "The exact level of pans: the take pans as a balance, which leaves one side as it is; programs "
+    "with another pan law raise or lower it by up to 3 dB."
+)
 _CENTRE = {"max": "1", "min": "0", "unit": "normalized", "value": "0.5"}
 
 
@@ -37,7 +44,10 @@ def write_dawproject(plan: Plan, folder: Path, job: JobContext) -> Written:
             _add(archive, work / stem, step)
             (work / stem).unlink()
     shutil.rmtree(work)
-    return Written(open_with=name, notes=files.notes)
+    notes = [*files.notes, *plan.arrangement.notes]
+    if any(strip.pan for strip in plan.arrangement.stems.values()):
+        notes.append(_PAN_LAWS)
+    return Written(open_with=name, notes=tuple(notes))
 
 
 def _add(archive: zipfile.ZipFile, path: Path, job: JobContext) -> None:
@@ -158,45 +168,106 @@ def _add_mixer(channel: _Element, owner: str) -> None:
 
 
 def _add_lanes(arrangement: _Element, plan: Plan, files: StemFiles) -> None:
-    """One clip a track, from time 0, unwarped: a clip within a clip, as hosts write it."""
+    """The clips of every track and, with a take, how its mixer moves."""
     from lxml import etree
 
-    project = plan.project
-    length = _number(plan.timeline.quarter_at(project.duration_s))
-    seconds = _number(project.duration_s)
     lanes = etree.SubElement(arrangement, "Lanes", timeUnit="beats", id="lanes")
-    for index, track in enumerate(project.tracks):
+    for index, track in enumerate(plan.project.tracks):
         lane = etree.SubElement(lanes, "Lanes", track=f"track{index}", id=f"lane{index}")
         outer = etree.SubElement(lane, "Clips", id=f"clips{index}")
-        clip = etree.SubElement(
-            outer,
-            "Clip",
-            time="0",
-            duration=length,
-            playStart="0",
-            name=one_line(track.name),
-            color=track.colour,
+        for number, clip in enumerate(plan.arrangement.clips):
+            which = f"{index}" if number == 0 else f"{index}piece{number}"
+            _add_clip(outer, plan, files, index, clip, which)
+        strip = plan.arrangement.of(track)
+        _add_curve(lane, plan, f"track{index}volume", "linear", strip.volume)
+        pan = tuple(Point(p.frame, (p.value + 1) / 2) for p in strip.pan)
+        _add_curve(lane, plan, f"track{index}pan", "normalized", pan)
+        _add_mutes(lane, plan, f"track{index}mute", strip.mute)
+    if plan.arrangement.master:
+        lane = etree.SubElement(lanes, "Lanes", track="mastertrack", id="masterlane")
+        _add_curve(lane, plan, "mastervolume", "linear", plan.arrangement.master)
+
+
+def _add_clip(
+    outer: _Element, plan: Plan, files: StemFiles, index: int, clip: Clip, which: str
+) -> None:
+    """A piece of a stem, unwarped: a clip within a clip, as hosts write it."""
+    from lxml import etree
+
+    project, track = plan.project, plan.project.tracks[index]
+    rate = project.sample_rate_hz
+    begin = plan.timeline.quarter_at(clip.project_frame / rate)
+    end = plan.timeline.quarter_at((clip.project_frame + clip.frames) / rate)
+    length = _number(end - begin)
+    element = etree.SubElement(
+        outer,
+        "Clip",
+        time=_number(begin),
+        duration=length,
+        playStart="0",
+        name=one_line(track.name),
+        color=track.colour,
+    )
+    inner = etree.SubElement(element, "Clips", id=f"content{which}")
+    content = etree.SubElement(
+        inner,
+        "Clip",
+        time="0",
+        duration=length,
+        contentTimeUnit="seconds",
+        playStart=_number(clip.song_frame / rate),
+    )
+    audio = etree.SubElement(
+        content,
+        "Audio",
+        channels=str(files.channels[index]),
+        duration=_number(project.duration_s),
+        sampleRate=str(rate),
+        algorithm="raw",
+        id=f"audio{which}",
+    )
+    etree.SubElement(audio, "File", path=f"audio/{files.names[index]}")
+
+
+def _add_points(lane: _Element, parameter: str, unit: dict[str, str]) -> _Element:
+    from lxml import etree
+
+    points: _Element = etree.SubElement(lane, "Points", unit, id=f"{parameter}points")
+    etree.SubElement(points, "Target", parameter=parameter)
+    return points
+
+
+def _add_curve(lane: _Element, plan: Plan, parameter: str, unit: str, curve: Curve) -> None:
+    from lxml import etree
+
+    if not curve:
+        return
+    points = _add_points(lane, parameter, {"unit": unit})
+    for quarter, value in in_quarters(curve, plan.project.sample_rate_hz, plan.timeline):
+        etree.SubElement(
+            points,
+            "RealPoint",
+            time=_number(quarter),
+            value=_number(value),
+            interpolation="linear",
         )
-        inner = etree.SubElement(clip, "Clips", id=f"content{index}")
-        content = etree.SubElement(
-            inner, "Clip", time="0", duration=length, contentTimeUnit="seconds", playStart="0"
-        )
-        audio = etree.SubElement(
-            content,
-            "Audio",
-            channels=str(files.channels[index]),
-            duration=seconds,
-            sampleRate=str(project.sample_rate_hz),
-            algorithm="raw",
-            id=f"audio{index}",
-        )
-        etree.SubElement(audio, "File", path=f"audio/{files.names[index]}")
+
+
+def _add_mutes(lane: _Element, plan: Plan, parameter: str, mutes: Sequence[Switch]) -> None:
+    from lxml import etree
+
+    if not mutes:
+        return
+    points = _add_points(lane, parameter, {})
+    for frame, on in mutes:
+        at = plan.timeline.quarter_at(frame / plan.project.sample_rate_hz)
+        etree.SubElement(points, "BoolPoint", time=_number(at), value=str(on).lower())
 
 
 def _add_markers(arrangement: _Element, plan: Plan) -> None:
     from lxml import etree
 
-    markers = markers_of(plan.project, plan.timeline, plan.options)
+    markers = markers_of(plan.arrangement, plan.timeline, plan.options)
     if not markers:
         return
     parent = etree.SubElement(arrangement, "Markers", timeUnit="beats", id="markers")
@@ -243,7 +314,9 @@ DAWPROJECT = Target(
         "Open the .dawproject file: in Bitwig Studio, Studio One and n-Track with File > Open, in "
         "Cubase with File > Import > DAWproject. The audio is inside the file."
     ),
-    carries=frozenset({Part.AUDIO, Part.TEMPO, Part.SECTIONS, Part.BARS, Part.COLOURS}),
+    carries=frozenset(
+        {Part.AUDIO, Part.TEMPO, Part.SECTIONS, Part.BARS, Part.COLOURS, Part.AUTOMATION}
+    ),
     encodings=("pcm24", "float32"),
     write=write_dawproject,
 )

@@ -16,9 +16,8 @@ from workstation.audio import need_space, writing
 from workstation.export.project import ExportOptions, Project
 from workstation.export.readme import SIGNATURE, readme_text
 from workstation.export.stem_files import audio_bytes, check_stems
-from workstation.export.target import Plan, Target, lost_parts, where_it_starts
+from workstation.export.target import Plan, Target, lost_parts, plan_for, where_it_starts
 from workstation.export.targets import find_target
-from workstation.export.timeline import Timeline
 from workstation.model import ExistsError, ExportReport, InputError, JobContext, UsageError
 from workstation.session.lock import LOCK_FILE, SessionLock
 
@@ -106,10 +105,7 @@ def export(
     with writing(final):
         _bring_back(final)
         check_export(name, out, options)
-        timeline = Timeline.of(
-            project.grid, project.duration_s, cut_bars=target.cut_bars, limits=target.lead_in
-        )
-        plan = Plan(project, timeline, options)
+        plan = plan_for(target, project, options)
         if target.encodings:
             check_stems(project)
         out.mkdir(parents=True, exist_ok=True)

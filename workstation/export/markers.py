@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from workstation.export.automation import Arrangement
 from workstation.export.project import ExportOptions, Project
 from workstation.export.text import one_line
 from workstation.export.timeline import Timeline
@@ -16,9 +17,17 @@ class Marker(msgspec.Struct, frozen=True):
     name: str
 
 
-def markers_of(project: Project, timeline: Timeline, options: ExportOptions) -> list[Marker]:
-    """All markers in order of time; a bar that begins with a section has only the section's."""
-    markers = [Marker(max(0.0, s.start_s), one_line(s.label)) for s in project.sections]
+def markers_of(
+    form: Project | Arrangement, timeline: Timeline, options: ExportOptions
+) -> list[Marker]:
+    """All markers in order of time; a bar that begins with a section has only the section's.
+
+    Args:
+        form: Whose sections they are: the song's, or those of what a take made of it.
+        timeline: Of the same.
+        options: Whether bars are wanted.
+    """
+    markers = [Marker(max(0.0, s.start_s), one_line(s.label)) for s in form.sections]
     if options.bar_markers:
         taken = {round(marker.time_s, 3) for marker in markers}
         markers += [

@@ -7,14 +7,19 @@ from pathlib import Path
 import msgspec
 
 from workstation.model import BeatGrid, Key, Section
+from workstation.model.take import Take
 
 
 class Track(msgspec.Struct, frozen=True):
-    """A stem as a track: its name, its float32 WAV and its colour (`#rrggbb`)."""
+    """A stem as a track: its name, its float32 WAV and its colour (`#rrggbb`).
+
+    `stem` is what takes call it, where that is not its name.
+    """
 
     name: str
     path: Path
     colour: str
+    stem: str = ""
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +37,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
         loudness_lufs: Its integrated loudness.
         engine: Who separated the stems.
         cover: Its picture.
+        take: The performance that becomes automation; its stems are those of the tracks.
     """
 
     title: str
@@ -45,6 +51,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     loudness_lufs: float | None = None
     engine: str = ""
     cover: Path | None = None
+    take: Take | None = None
 
     @property
     def duration_s(self) -> float:

@@ -36,7 +36,9 @@ def readme_text(plan: Plan, target: Target, dropped: tuple[str, ...]) -> str:
     ]
     if Part.AUDIO in target.carries:
         exact = plan.options.encoding not in {"mp3", "aac"} and plan.project.engine != "imported"
-        if plan.options.own_project is not None:
+        if plan.project.take is not None and Part.AUTOMATION in target.carries:
+            parts += [_wrap("The faders, pans and mutes follow the take."), ""]
+        elif plan.options.own_project is not None:
             parts += [_wrap("Tracks that were there keep their levels and their devices."), ""]
         elif exact and not any(LOWERED in words for words in dropped):
             parts += [_wrap("All tracks are at unity gain; together they sum to the song."), ""]
@@ -67,6 +69,8 @@ def _facts(plan: Plan, target: Target) -> dict[str, str]:
         numerator, denominator = plan.timeline.meter
         facts["Tempo"] = f"{grid.bpm * 4 / denominator:.2f} bpm{steady}"
         facts["Meter"] = f"{numerator}/{denominator}"
+    if Part.AUTOMATION in target.carries and plan.arrangement.summary:
+        facts["Take"] = plan.arrangement.summary
     if project.key is not None:
         facts["Key"] = project.key.name
     if project.loudness_lufs is not None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
+from workstation.export.automation import Curve
 from workstation.export.markers import markers_of
+from workstation.export.pieces import Clip
 from workstation.export.stem_files import ENCODINGS, StemFiles, write_stems
 from workstation.export.target import Part, Plan, Target, Written
 from workstation.export.text import one_line
@@ -14,7 +16,8 @@ from workstation.model import JobContext
 from workstation.model.names import ascii_name
 
 _SOURCES = {".wav": "WAVE", ".flac": "FLAC", ".mp3": "MP3"}
-_SQUARE = 1  # A tempo that holds until the next one.
+_LINEAR = 0
+_SQUARE = 1  # A tempo, or a mute, that holds until the next one.
 # Flags of a tempo point: it has a meter, which begins a bar; the bar before may be cut.
 _METER = 1
 _CUTS_BAR = 4
@@ -26,7 +29,7 @@ def write_reaper(plan: Plan, folder: Path, job: JobContext) -> Written:
     name = ascii_name(plan.project.title, fallback="Song") + ".rpp"
     text = "\n".join(project_lines(plan, files)) + "\n"
     (folder / name).write_text(text, encoding="utf-8", newline="\n")
-    return Written(open_with=name, notes=files.notes)
+    return Written(open_with=name, notes=(*files.notes, *plan.arrangement.notes))
 
 
 def project_lines(plan: Plan, files: StemFiles) -> list[str]:
@@ -46,6 +49,7 @@ def project_lines(plan: Plan, files: StemFiles) -> list[str]:
         f"  TEMPO {timeline.tempos[0].bpm:.10f} {meter.numerator} {meter.denominator}",
         f"  MASTER_NCH {_master_channels(files)} 2",
         "  MASTER_VOLUME 1 0 -1 -1 1",
+        *_volume_lines(plan, "MASTERVOLENV2", plan.arrangement.master, "  "),
         *_tempo_lines(plan),
         *_marker_lines(plan),
     ]
@@ -118,7 +122,7 @@ def _marker_lines(plan: Plan) -> list[str]:
         f"  MARKER {number} {marker.time_s:.12f} {quoted(marker.name)} 0 0 1 R "
         f"{_guid(plan, f'marker {number}')} 0"
         for number, marker in enumerate(
-            markers_of(plan.project, plan.timeline, plan.options), start=1
+            markers_of(plan.arrangement, plan.timeline, plan.options), start=1
         )
     ]
 
@@ -135,29 +139,82 @@ def _track_lines(plan: Plan, files: StemFiles, index: int) -> list[str]:
         f"    NCHAN {_track_channels(files.channels[index])}",
         f"    TRACKID {_guid(plan, f'track {index}')}",
         "    MAINSEND 1 0",
+        *_envelope_lines(plan, index),
+        *(line for clip in plan.arrangement.clips for line in _item_lines(plan, name, index, clip)),
+        "  >",
+    ]
+
+
+def _item_lines(plan: Plan, name: str, index: int, clip: Clip) -> list[str]:
+    rate = plan.project.sample_rate_hz
+    # The one item of a song that is there as a whole keeps the identifiers of earlier exports.
+    which = f"{index} {clip.project_frame}" if clip.project_frame else str(index)
+    return [
         "    <ITEM",
-        "      POSITION 0",
+        f"      POSITION {_seconds(clip.project_frame / rate)}",
         "      SNAPOFFS 0",
-        f"      LENGTH {plan.project.duration_s:.12f}",
+        f"      LENGTH {clip.frames / rate:.12f}",
         "      LOOP 0",
         "      ALLTAKES 0",
         "      FADEIN 1 0 0 1 0 0 0",
         "      FADEOUT 1 0 0 1 0 0 0",
         "      MUTE 0 0",
         "      BEAT 0",
-        f"      IGUID {_guid(plan, f'item {index}')}",
-        f"      NAME {quoted(track.name)}",
+        f"      IGUID {_guid(plan, f'item {which}')}",
+        f"      NAME {quoted(plan.project.tracks[index].name)}",
         "      VOLPAN 1 0 1 -1",
-        "      SOFFS 0",
+        f"      SOFFS {_seconds(clip.song_frame / rate)}",
         "      PLAYRATE 1 1 0 -1 0 0.0025",
         "      CHANMODE 0",
-        f"      GUID {_guid(plan, f'take {index}')}",
+        f"      GUID {_guid(plan, f'take {which}')}",
         f"      <SOURCE {_SOURCES[Path(name).suffix]}",
         f"        FILE {quoted('stems/' + name)}",
         "      >",
         "    >",
-        "  >",
     ]
+
+
+def _seconds(time_s: float) -> str:
+    return f"{time_s:.12f}" if time_s else "0"
+
+
+def _envelope_lines(plan: Plan, index: int) -> list[str]:
+    """What a take does on a track; the fader stays at unity, as it multiplies the envelope."""
+    rate = plan.project.sample_rate_hz
+    strip = plan.arrangement.of(plan.project.tracks[index])
+    owner = f"track {index}"
+    # An envelope of pans runs the other way than the knob: 1 is left.
+    pan = [f"PT {p.frame / rate:.12f} {0 - p.value:.9g} {_LINEAR}" for p in strip.pan]
+    mute = [f"PT {s.frame / rate:.12f} {0 if s.on else 1} {_SQUARE}" for s in strip.mute]
+    return [
+        *_volume_lines(plan, "VOLENV2", strip.volume, "    ", owner),
+        *_envelope(plan, "PANENV2", pan, "    ", owner),
+        *_envelope(plan, "MUTEENV", mute, "    ", owner),
+    ]
+
+
+def _volume_lines(
+    plan: Plan, kind: str, curve: Curve, indent: str, owner: str = "master"
+) -> list[str]:
+    """An envelope of amplitudes that is straight in amplitude, not along the fader."""
+    rate = plan.project.sample_rate_hz
+    points = [f"PT {p.frame / rate:.12f} {p.value:.9g} {_LINEAR}" for p in curve]
+    return _envelope(plan, kind, ["VOLTYPE 0", *points] if points else [], indent, owner)
+
+
+def _envelope(plan: Plan, kind: str, lines: list[str], indent: str, owner: str) -> list[str]:
+    if not lines:
+        return []
+    inner = [
+        f"EGUID {_guid(plan, f'{owner} {kind}')}",
+        "ACT 1 -1",
+        "VIS 1 1 1",
+        "LANEHEIGHT 0 0",
+        "ARM 0",
+        f"DEFSHAPE {_SQUARE if kind == 'MUTEENV' else _LINEAR} -1 -1",
+        *lines,
+    ]
+    return [f"{indent}<{kind}", *(f"{indent}  {line}" for line in inner), f"{indent}>"]
 
 
 REAPER = Target(
@@ -166,7 +223,9 @@ REAPER = Target(
     summary=".rpp and stems",
     opens_in="REAPER 6 and newer",
     how_to="Open the .rpp file in REAPER. The stems lie in stems/ beside it.",
-    carries=frozenset({Part.AUDIO, Part.TEMPO, Part.SECTIONS, Part.BARS, Part.COLOURS}),
+    carries=frozenset(
+        {Part.AUDIO, Part.TEMPO, Part.SECTIONS, Part.BARS, Part.COLOURS, Part.AUTOMATION}
+    ),
     encodings=ENCODINGS,
     cut_bars=True,
     write=write_reaper,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
 
+from workstation.export.automation import Arrangement, arrange
 from workstation.export.lead_in import EVERY_HOST, LeadInLimits
 from workstation.export.project import ExportOptions, Project
+from workstation.export.text import one_line
 from workstation.export.timeline import Timeline
 from workstation.model import JobContext
 
@@ -23,14 +26,27 @@ class Part(enum.Enum):
     BARS = "bar markers"
     COLOURS = "track colours"
     KEY = "key"
+    AUTOMATION = "take as automation"
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """A project laid out in time, and the user's options."""
+class Plan(msgspec.Struct, frozen=True, dict=True):
+    """A project laid out in time, and the user's options.
+
+    Attributes:
+        project: The song; its grid, sections and frames are those of the song.
+        timeline: Of the project that is written: the song's own, or that of its arrangement
+            where the target carries a take.
+        options: The user's choices.
+    """
 
     project: Project
     timeline: Timeline
     options: ExportOptions
+
+    @cached_property
+    def arrangement(self) -> Arrangement:
+        """What the tracks play and how their mixers move, for targets that carry a take."""
+        return arrange(self.project)
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -74,6 +90,29 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     write: Callable[[Plan, Path, JobContext], Written]
 
 
+def plan_for(target: Target, project: Project, options: ExportOptions) -> Plan:
+    """Lay a project out in time as a target has it."""
+    if Part.AUTOMATION not in target.carries:
+        laid_out, grid, duration_s = None, project.grid, project.duration_s
+    else:
+        laid_out = arrange(project)
+        grid, duration_s = laid_out.grid, laid_out.frames / project.sample_rate_hz
+    timeline = Timeline.of(grid, duration_s, cut_bars=target.cut_bars, limits=target.lead_in)
+    if laid_out is not None and laid_out.unrolled:
+        timeline = msgspec.structs.replace(timeline, lead_in=_words_on_unrolled(timeline))
+    return Plan(project, timeline, options)
+
+
+def _words_on_unrolled(timeline: Timeline) -> str:
+    words = "The project starts where the take starts to play."
+    if timeline.downbeat_s is None:
+        return f"{words} It runs at a constant 120 bpm, and its bars do not follow the song."
+    return (
+        f"{words} Its first downbeat is at {timeline.downbeat_s:.3f} s, on a bar line, and the "
+        "tempo map follows the take from piece to piece."
+    )
+
+
 def lost_parts(plan: Plan, target: Target) -> list[str]:
     """In words, which parts of this very project the target does not carry."""
     project, options = plan.project, plan.options
@@ -84,6 +123,7 @@ def lost_parts(plan: Plan, target: Target) -> list[str]:
         Part.BARS: "The markers of the bars." if options.bar_markers else "",
         Part.COLOURS: "The colours of the tracks.",
         Part.KEY: f"The key, {project.key.name}." if project.key else "",
+        Part.AUTOMATION: f"The take {one_line(project.take.name)}." if project.take else "",
     }
     return [words for part, words in missing.items() if words and part not in target.carries]
 

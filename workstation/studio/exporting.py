@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from workstation.audio import ENCODINGS, check_encoding
-from workstation.export import ExportOptions, check_export, find_target
+from workstation.export import TARGETS, ExportOptions, check_export, find_target
 from workstation.model import ExportReport, JobContext, UsageError
+from workstation.studio.project import check_take
 from workstation.studio.session import Session
+
+ALL = "all"
 
 
 def check_targets(names: str) -> list[str]:
-    """Take target names separated by commas.
+    """Take target names separated by commas; `all` is every one there is.
 
     Raises:
         UsageError: There is no such target; the remedy suggests a near name.
@@ -19,12 +22,14 @@ def check_targets(names: str) -> list[str]:
     targets = list(dict.fromkeys(n.strip().lower() for n in names.split(",") if n.strip()))
     if not targets:
         raise UsageError("No export target was named.", "Name one, for example --to reaper.")
+    if ALL in targets:
+        return list(TARGETS)
     for name in targets:
         find_target(name)
     return targets
 
 
-def export_to(
+def export_to(  # noqa: PLR0913  (what a user may choose)
     session: Session,
     targets: list[str],
     *,
@@ -33,8 +38,22 @@ def export_to(
     bar_markers: bool,
     overwrite: bool,
     job: JobContext,
+    take: str | None = None,
+    own_project: Path | None = None,
 ) -> list[ExportReport]:
-    """Export a session to several targets, one folder each."""
+    """Export a session to several targets, one folder each.
+
+    Args:
+        session: What is exported.
+        targets: Names of targets.
+        out: Folder for their folders; None is that of the session.
+        encoding: Of the audio.
+        bar_markers: A marker on every bar.
+        overwrite: Replace earlier exports.
+        job: Progress and cancellation.
+        take: Name or number of a take, or `last`.
+        own_project: A project of the user's own, for those of several targets that can fill it.
+    """
     reports = []
     for index, target in enumerate(targets):
         step = job.part(index / len(targets), (index + 1) / len(targets), f"Exporting {target}")
@@ -45,24 +64,64 @@ def export_to(
                 encoding=encoding,
                 bar_markers=bar_markers,
                 overwrite=overwrite,
+                take=take,
+                own_project=_own_for(target, targets, own_project),
                 job=step,
             )
         )
     return reports
 
 
+def _own_for(target: str, targets: list[str], own_project: Path | None) -> Path | None:
+    """The user's own project for one of several targets: those that cannot fill it go without."""
+    if own_project is None or len(targets) == 1:
+        return own_project
+    able = own_project.suffix.lower() in find_target(target).own_projects
+    return own_project if able else None
+
+
 def check_free(
-    session: Session, targets: list[str], *, out: Path | None, encoding: str, overwrite: bool
+    session: Session,
+    targets: list[str],
+    *,
+    out: Path | None,
+    encoding: str,
+    overwrite: bool,
+    own_project: Path | None = None,
 ) -> None:
     """Find out before the work whether the exports are possible.
 
     Raises:
-        UsageError: A target cannot carry the encoding.
+        UsageError: A target cannot carry the encoding, or none can fill the user's own project.
+        InputError: The user's own project is not there.
         ExistsError: An export is there already and is not to be overwritten.
     """
     folder = session.exports if out is None else out
     # What only one target has (`aac`), that target checks.
     if encoding in ENCODINGS and any(find_target(target).encodings for target in targets):
         check_encoding(encoding, session.song.source.sample_rate_hz, session.song.source.channels)
+    own = {target: _own_for(target, targets, own_project) for target in targets}
+    if own_project is not None and not any(own.values()):
+        raise UsageError(
+            f"None of the targets {', '.join(targets)} can put stems into {own_project.name}.",
+            "Leave --template away, or choose the target of the program that made it.",
+        )
     for target in targets:
-        check_export(target, folder, ExportOptions(encoding=encoding, overwrite=overwrite))
+        options = ExportOptions(encoding=encoding, overwrite=overwrite, own_project=own[target])
+        check_export(target, folder, options)
+
+
+def check_played(session: Session, take: str, engine: str | None) -> None:
+    """Find out before the work whether a take can be exported.
+
+    Args:
+        session: Whose take.
+        take: Its name or number, or `last`.
+        engine: The engine that is asked for; None or `auto` is the one in use.
+
+    Raises:
+        UsageError: There is no such take.
+        InputError: It was played on other stems.
+    """
+    in_use = session.engine if engine in {None, "auto"} else engine
+    check_take(session, session.takes.find(take), in_use)

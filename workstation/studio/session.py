@@ -320,44 +320,58 @@ class Session:
             assert self.analysis is not None
             self._save_analysis(msgspec.structs.replace(self.analysis, grid=grid))
 
-    def export(
+    def export(  # noqa: PLR0913  (what a user may choose)
         self,
         target: str,
         *,
+        take: str | None = None,
         out: Path | str | None = None,
         encoding: str = "pcm24",
         bar_markers: bool = False,
         overwrite: bool = False,
+        own_project: Path | str | None = None,
         job: JobContext | None = None,
     ) -> ExportReport:
         """Write a project for a DAW; separates and analyses first where that is missing.
 
         Args:
-            target: `reaper`, `dawproject`, `ardour`, `aaf`, `nistems`, `midi` or `stems`.
+            target: Name of a target: `reaper`, `ableton`, …; `workstation.export.TARGETS`.
+            take: Name or number of a take, or `last`: the mixer of the project moves as in it.
             out: Folder in which the folder `<target>` is made; None is `exports` in the session.
             encoding: Of the audio: `pcm24`, `float32`, `flac`, `mp3`, `aac`, where the target can.
             bar_markers: A marker on every bar besides those of the sections.
             overwrite: Replace an earlier export.
+            own_project: A project of your own that the stems are put into, where the target can.
             job: Progress out, cancellation in.
 
         Returns:
             What was written, and in words what the format could not carry.
 
         Raises:
-            UsageError: There is no such target, or it cannot carry the encoding.
+            UsageError: There is no such target or take, or it cannot carry the encoding.
+            InputError: The take was played on other stems.
             ExistsError: The export is there already and `overwrite` was not given.
         """
         from workstation.export import ExportOptions, export, find_target
-        from workstation.studio.project import project_of
+        from workstation.studio.project import check_take, project_of
 
         find_target(target)
-        options = ExportOptions(encoding=encoding, bar_markers=bar_markers, overwrite=overwrite)
+        found = None if take is None else self.takes.find(take)
+        if found is not None and self.engine is not None:
+            check_take(self, found, self.engine)
+        options = ExportOptions(
+            encoding=encoding,
+            bar_markers=bar_markers,
+            overwrite=overwrite,
+            own_project=None if own_project is None else Path(own_project),
+        )
         job = job or JobContext()
         self.separate(job=job.part(0.0, 0.7))
         if self.analysis is None:
             self.analyze(job=job.part(0.7, 0.8, "Analysing"))
         folder = self.exports if out is None else Path(out)
-        return export(project_of(self), target, folder, options, job.part(0.8, 1.0, "Exporting"))
+        project = project_of(self, found)
+        return export(project, target, folder, options, job.part(0.8, 1.0, "Exporting"))
 
     # -- playing ----------------------------------------------------------------------
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from workstation.studio import Session
     from workstation.studio.rendering import Rendered
 
-_ENCODINGS = ("pcm24", "float32", "flac", "mp3")
+_ENCODINGS = tuple(dict.fromkeys(e for target in TARGETS.values() for e in target.encodings))
+_OWN = " ".join(suffix for target in TARGETS.values() for suffix in target.own_projects)
 
 
 class ExportDialog(Dialog[None]):
@@ -54,6 +55,12 @@ class ExportDialog(Dialog[None]):
             )
             yield Static("", classes="card", id="carries")
             with Horizontal(classes="field"):
+                yield Label("Take")
+                yield Select(self._takes(), value="", allow_blank=False, id="take", compact=True)
+            with Horizontal(classes="field"):
+                yield Label("Into")
+                yield Input(placeholder=f"a new project; or one of your own: {_OWN}", id="own")
+            with Horizontal(classes="field"):
                 yield Label("Folder")
                 yield Input(str(self._session.exports), id="out")
             with Horizontal(classes="field"):
@@ -67,6 +74,16 @@ class ExportDialog(Dialog[None]):
             with Horizontal(classes="buttons"):
                 yield Button("Export", id="export", variant="primary", compact=True)
                 yield Button("Cancel", id="cancel", compact=True)
+
+    def _takes(self) -> list[tuple[str, str]]:
+        """What can be chosen: a name and a value each."""
+        choices = [("none: the song as it is", "")]
+        try:
+            for number, take in self._session.takes.numbered().items():
+                choices.append((f"{number}: {shown(take.name)}", str(number)))
+        except WorkstationError as error:
+            self.call_after_refresh(self.workstation.fail, error)
+        return choices
 
     def on_mount(self) -> None:
         """The targets are ready for the arrows."""
@@ -90,38 +107,40 @@ class ExportDialog(Dialog[None]):
 
     @on(Button.Pressed, "#export")
     def _export(self) -> None:
-        from workstation.studio.exporting import check_free
+        from workstation.studio.exporting import check_free, check_played
 
         names = list(self.query_one(SelectionList).selected)
         out = Path(self.query_one("#out", Input).value).expanduser()
         encoding = str(self.query_one("#encoding", Select).value)
         overwrite = self.query_one("#overwrite", Checkbox).value
+        take = str(self.query_one("#take", Select).value) or None
+        own = self.query_one("#own", Input).value.strip()
+        own_project = Path(own).expanduser() if own else None
         try:
             if not names:
                 raise UsageError("No target is chosen.", "Choose one or more with space.")
-            check_free(self._session, names, out=out, encoding=encoding, overwrite=overwrite)
+            check_free(
+                self._session, names, out=out, encoding=encoding, overwrite=overwrite,
+                own_project=own_project,
+            )  # fmt: skip
+            if take is not None:
+                check_played(self._session, take, None)
         except WorkstationError as error:
             self.workstation.fail(error)
             return
-        work = partial(
-            _export_all, self._session, names, out, encoding,
-            bar_markers=self.query_one("#bars", Checkbox).value, overwrite=overwrite,
-        )  # fmt: skip
+        session, bars = self._session, self.query_one("#bars", Checkbox).value
+
+        def work(job: JobContext) -> list[ExportReport]:
+            from workstation.studio.exporting import export_to
+
+            return export_to(
+                session, names, out=out, encoding=encoding, bar_markers=bars,
+                overwrite=overwrite, take=take, own_project=own_project, job=job,
+            )  # fmt: skip
+
         app = self.workstation
         app.run_job(f"Export {', '.join(names)}", work, partial(_show_reports, app))
         self.dismiss(None)
-
-
-def _export_all(
-    session: Session, names: list[str], out: Path, encoding: str, job: JobContext,
-    *, bar_markers: bool, overwrite: bool,
-) -> list[ExportReport]:  # fmt: skip
-    from workstation.studio.exporting import export_to
-
-    return export_to(
-        session, names, out=out, encoding=encoding, bar_markers=bar_markers,
-        overwrite=overwrite, job=job,
-    )  # fmt: skip
 
 
 def _show_reports(app: object, reports: list[ExportReport]) -> None:
