@@ -180,7 +180,9 @@ class Ardour:
         done = self._run("ardour7-lua", "read.lua", path.parent, path.stem, wanted)
         rows = [line.split("\t")[1:] for line in done.stdout.splitlines() if line[:4] == "ROW\t"]
         assert rows, done.stdout + done.stderr
-        assert "ERROR" not in done.stdout + done.stderr
+        # Its own patch files, which it reads on a thread of its own, are none of our business.
+        said = [line for line in (done.stdout + done.stderr).splitlines() if "midnam" not in line]
+        assert "ERROR" not in "\n".join(said)
         return rows
 
     def export(self, path):
