@@ -135,7 +135,7 @@ def test_a_near_name_is_suggested_and_all_are_listed():
     with pytest.raises(UsageError) as caught:
         find_target("Dawprojekt")
     assert caught.value.remedy == (
-        'Did you mean "dawproject"? Targets: reaper, dawproject, midi, stems.'
+        'Did you mean "dawproject"? Targets: reaper, dawproject, flstudio, midi, stems.'
     )
 
 

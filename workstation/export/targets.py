@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 
 from workstation.export.dawproject import DAWPROJECT
+from workstation.export.flstudio import FLSTUDIO
 from workstation.export.midi import MIDI
 from workstation.export.reaper import REAPER
 from workstation.export.stems import STEMS
@@ -12,7 +13,7 @@ from workstation.export.target import Target
 from workstation.model import UsageError
 
 TARGETS: dict[str, Target] = {
-    target.name: target for target in (REAPER, DAWPROJECT, MIDI, STEMS)
+    target.name: target for target in (REAPER, DAWPROJECT, FLSTUDIO, MIDI, STEMS)
 }  # fmt: skip
 
 
