@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     required=True,
     metavar="TARGETS",
     shell_complete=complete_targets,
-    help="One or more of reaper, dawproject, stems, midi, separated by commas.",
+    help="One or more of reaper, dawproject, flstudio, stems, midi, separated by commas.",
 )
 @click.option(
     "--out",

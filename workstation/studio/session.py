@@ -332,7 +332,7 @@ class Session:
         """Write a project for a DAW; separates and analyses first where that is missing.
 
         Args:
-            target: `stems`, `midi`, `reaper` or `dawproject`.
+            target: `stems`, `midi`, `reaper`, `dawproject` or `flstudio`.
             out: Folder in which the folder `<target>` is made; None is `exports` in the session.
             encoding: Of the audio: `pcm24`, `float32`, `flac` or `mp3`, where the target can.
             bar_markers: A marker on every bar besides those of the sections.
