@@ -1,75 +1,149 @@
-"""The event stream of FL Studio: whatever it holds comes back byte for byte."""
+"""The event codec of FL Studio projects: byte for byte, and safe against any bytes."""
 
 import struct
+import time
+import tracemalloc
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workstation.export.flp import Event, Flp, decode_flp, read_flp, text, words_of
+from workstation.export import flp as codec
+from workstation.export.flp import Event, Flp, decode, encode, number, read_flp, text
 from workstation.model import InputError
 
-SIZES = (1, 2, 4)
+WIDTHS = {**dict.fromkeys(range(64), 1), **dict.fromkeys(range(64, 128), 2),
+          **dict.fromkeys(range(128, 192), 4), 172: 3}  # fmt: skip
 
 
-def fixed(number):
-    size = SIZES[number // 64]
-    return st.binary(min_size=size, max_size=size).map(lambda data: Event(number, data))
+@st.composite
+def events(draw):
+    event_id = draw(st.integers(0, 255))
+    if event_id in WIDTHS:
+        width = WIDTHS[event_id]
+        return Event(event_id, draw(st.binary(min_size=width, max_size=width)))
+    data = draw(st.binary(max_size=300))
+    needed = 1 if len(data) < 128 else 2
+    return Event(event_id, data, draw(st.sampled_from([0, *range(needed + 1, 6)])))
 
 
-EVENTS = st.one_of(
-    st.integers(0, 191).filter(lambda n: n != 172).flatmap(fixed),
-    st.tuples(st.integers(192, 255).filter(lambda n: n != 199), st.binary(max_size=300)).map(
-        lambda pair: Event(*pair)
-    ),
+def framed(body, *, size=6, ticks=96, magic=b"FLdt", length=None):
+    head = b"FLhd" + struct.pack("<IhHH", size, 0, 3, ticks) + magic
+    return head + struct.pack("<I", len(body) if length is None else length) + body
+
+
+@given(
+    st.lists(events(), max_size=40),
+    st.integers(0, 0xFFFF),
+    st.integers(1, 0xFFFF),
+    st.integers(-0x8000, 0x7FFF),
 )
+def test_any_list_of_events_comes_back(items, channels, ticks, kind):
+    flp = Flp(channels, ticks, tuple(items), kind)
+    content = encode(flp)
+    assert decode(content, "x.flp") == flp
+    assert encode(decode(content, "x.flp")) == content
 
 
-@given(st.lists(EVENTS, max_size=40), st.integers(0, 999), st.sampled_from([96, 384, 960]))
-def test_what_is_written_is_read_again(events, channels, ppq):
-    flp = Flp(channels, ppq, tuple(events))
-    assert decode_flp(flp.encode()) == flp
+@given(st.binary(max_size=400))
+def test_any_bytes_are_read_back_or_refused_in_words(body):
+    try:
+        flp = decode(framed(body), "x.flp")
+    except InputError as error:
+        words = error.problem
+    else:
+        assert encode(flp) == framed(body)
+        return
+    assert words.startswith("x.flp is a damaged FL Studio project: it ")
 
 
-@given(st.lists(EVENTS, min_size=1, max_size=10), st.integers(0, 4))
-def test_lengths_that_were_written_the_long_way_stay(events, extra):
-    data = Flp(1, 96, tuple(events)).encode()
-    # 0xC0, length 1 in more bytes than needed, one byte.
-    odd = b"\xc0" + b"\x81" + b"\x80" * extra + b"\x00" + b"x" if extra < 4 else b"\xc0\x01x"
-    body = data[22:] + odd
-    whole = data[:18] + struct.pack("<I", len(body)) + body
-    assert decode_flp(whole).encode() == whole
-
-
-@given(st.lists(EVENTS, min_size=1, max_size=10), st.data())
-def test_damaged_files_are_an_error_or_come_back_as_they_are(events, data):
-    whole = bytearray(Flp(1, 96, tuple(events)).encode())
-    at = data.draw(st.integers(0, len(whole) - 1))
-    whole[at] ^= 1 << data.draw(st.integers(0, 7))
-    cut = bytes(whole[: data.draw(st.integers(0, len(whole)))])
-    for damaged in (bytes(whole), cut):
+@settings(max_examples=300)
+@given(st.lists(events(), min_size=1, max_size=20), st.data())
+def test_a_bit_flip_or_a_cut_is_read_back_or_refused(items, data):
+    whole = encode(Flp(1, 96, tuple(items)))
+    broken = bytearray(whole)
+    broken[data.draw(st.integers(0, len(whole) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    cut = whole[: data.draw(st.integers(0, len(whole) - 1))]
+    for content in (bytes(broken), cut):
         try:
-            flp = decode_flp(damaged)
-        except ValueError:
+            flp = decode(content, "x.flp")
+        except InputError:
             continue
-        assert flp.encode() == damaged
-
-
-def test_the_event_that_lost_a_byte_in_a_later_version():
-    for version, size in (("25.1.6.4997", 4), ("25.2.3.5171", 3)):
-        flp = Flp(1, 96, (text(199, version), Event(172, bytes(size)), Event(9, b"\1")))
-        assert decode_flp(flp.encode()) == flp
-        assert words_of(flp.events[0]) == version
+        assert encode(flp) == content
+    with pytest.raises(InputError):
+        decode(cut, "x.flp")
 
 
 @pytest.mark.parametrize(
-    "data",
-    [b"", b"FLhd", b"RIFF" + bytes(40), b"FLhd" + bytes(18), bytes(100)],
+    ("content", "words"),
+    [
+        (b"", "not an FL Studio project"),
+        (b"RIFF" + bytes(40), "not an FL Studio project"),
+        (b"PK\x03\x04" + bytes(40), "not an FL Studio project"),
+        (b"FLhd", "ends within its header"),
+        (framed(b"", size=7), "broken header"),
+        (framed(b"", ticks=0), "broken header"),
+        (framed(b"", magic=b"FLxx"), "broken header"),
+        (framed(b"\x00\x00", length=3), "not as long"),
+        (framed(b"\x00\x00", length=0xFFFFFFFF), "not as long"),
+        (framed(b"\x40\x01"), "ends within an event"),
+        (framed(b"\x9c\x01\x02\x03"), "ends within an event"),
+        (framed(b"\xc0\xff\xff\xff\xff\x0f"), "ends within an event"),
+        (framed(b"\xc0"), "without a length"),
+        (framed(b"\xc0" + b"\xff" * 1000), "without a length"),
+        (framed(b"\xc0" + b"\x80" * 5 + b"\x00"), "without a length"),
+    ],
 )
-def test_what_is_no_project_says_so_with_its_name(tmp_path, data):
-    path = tmp_path / "my song.flp"
-    path.write_bytes(data)
-    with pytest.raises(InputError, match=r"my song\.flp is not a whole FL Studio project"):
+def test_what_is_no_project_is_refused_in_words(content, words):
+    with pytest.raises(InputError) as caught:
+        decode(content, "x.flp")
+    assert words in caught.value.problem
+
+
+def test_a_hostile_file_costs_neither_time_nor_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(codec, "MOST_EVENTS", 10_000)
+    path = tmp_path / "many.flp"
+    path.write_bytes(framed(bytes(4 << 20)))
+    tracemalloc.start()
+    before = time.monotonic()
+    with pytest.raises(InputError, match="more than 10000 events"):
         read_flp(path)
+    assert time.monotonic() - before < 5
+    assert tracemalloc.get_traced_memory()[1] < 12 << 20
+    tracemalloc.stop()
+
+
+def test_a_file_beyond_all_measure_is_not_even_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(codec, "MOST_BYTES", 1 << 20)
+    path = tmp_path / "large.flp"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(InputError, match="more than 1 MiB"):
+        read_flp(path)
+
+
+def test_what_cannot_be_read_is_said(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
-        read_flp(tmp_path / "gone.flp")
+        read_flp(tmp_path)
+
+
+def test_numbers_take_the_width_of_their_id():
+    assert number(0, 1).data == b"\x01"
+    assert number(67, 1).data == b"\x01\x00"
+    assert number(147, -1).data == b"\xff\xff\xff\xff"
+    assert number(172, 0x010203).data == b"\x03\x02\x01"
+    assert number(156, 120_000).value == 120_000
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
+def test_text_is_utf_16_with_an_end(words):
+    event = text(203, words)
+    assert event.data == words.encode("utf-16-le") + b"\0\0"
+    assert event.text == words
+
+
+def test_lengths_are_as_short_as_they_can_be():
+    lengths = {0: b"\x00", 127: b"\x7f", 128: b"\x80\x01", 16384: b"\x80\x80\x01"}
+    for length, expected in lengths.items():
+        content = encode(Flp(0, 96, (Event(225, bytes(length)),)))
+        assert content[22:].startswith(b"\xe1" + expected)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from workstation.export.archive import add_file
 from workstation.export.automation import Curve, Point, Switch, in_quarters
 from workstation.export.markers import markers_of
 from workstation.export.pieces import Clip
@@ -20,7 +21,6 @@ from workstation.model.names import ascii_name
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-_COPY_BYTES = 1 << 22
 _UNITY = {"max": "2", "min": "0", "unit": "linear", "value": "1"}
 _PAN_LAWS = (
     "The exact level of pans: the take pans as a balance, which leaves one side as it is; programs "
@@ -41,27 +41,13 @@ def write_dawproject(plan: Plan, folder: Path, job: JobContext) -> Written:
         count = len(files.names)
         for index, stem in enumerate(files.names):
             step = job.part(0.8 + 0.2 * index / count, 0.8 + 0.2 * (index + 1) / count)
-            _add(archive, work / stem, step)
+            add_file(archive, f"audio/{stem}", work / stem, step)
             (work / stem).unlink()
     shutil.rmtree(work)
     notes = [*files.notes, *plan.arrangement.notes]
     if any(strip.pan for strip in plan.arrangement.stems.values()):
         notes.append(_PAN_LAWS)
     return Written(open_with=name, notes=tuple(notes))
-
-
-def _add(archive: zipfile.ZipFile, path: Path, job: JobContext) -> None:
-    """Put a file of any size into the archive, without holding it in memory."""
-    entry = zipfile.ZipInfo(f"audio/{path.name}")
-    with (
-        path.open("rb") as source,
-        archive.open(entry, "w", force_zip64=path.stat().st_size > 0x7FFF_FFFF) as target,
-    ):
-        size, done = path.stat().st_size, 0
-        while block := source.read(_COPY_BYTES):
-            job.check()
-            done += target.write(block)
-            job.report(done / size)
 
 
 def _number(value: float) -> str:

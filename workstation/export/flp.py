@@ -1,16 +1,17 @@
-"""The event stream of FL Studio projects (`.flp`), read and written byte for byte.
+"""FL Studio's project files (`.flp`) as lists of events, byte for byte.
 
-A file is `FLhd` with a format, the number of channels and the ticks per quarter, then `FLdt` with
-events: an id, and a payload whose size follows from the id. Ids below 64 have one byte, below 128
-two, below 192 four, the others a length (seven bits a byte, low first) and so many bytes. Text is
-UTF-16, but for the version, which is ASCII. After the public descriptions of the format by PyFLP
-and DawVert.
+A file is `FLhd` (6 bytes: kind, number of channels, ticks per quarter), then `FLdt` with a stream
+of events up to the end. An event is an id and a payload, all little-endian; the id says how long
+the payload is: a byte below 64, a word below 128, a double word below 192, else a length of 7
+bits a byte, low bits first, and as much data. Nothing here knows what an event means.
+
+Facts from reading files that FL Studio wrote; names of fields after PyFLP's documentation.
 """
 
 from __future__ import annotations
 
+import os
 import struct
-from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -18,166 +19,183 @@ import msgspec
 from workstation.model import InputError
 from workstation.model.names import shown
 
+# Beyond any project: those of FL Studio itself have some thousand events, in some megabytes.
+MOST_BYTES = 128 << 20
+MOST_EVENTS = 1_000_000
 _HEADER = struct.Struct("<4sIhHH4sI")
-_MOST_BYTES = 256 << 20
-_VERSION = 199
+_FIRST_WORD, _FIRST_DWORD, _FIRST_DATA = 64, 128, 192
+# Among the double words, but with three bytes; FL Studio 25.2.3 and newer write it.
+_THREE_BYTES = 172
+# 5 bytes of 7 bits reach beyond any file that is read here.
+_MOST_LENGTH_BYTES = 5
+_REMEDY = "Open it in FL Studio and save it again, or give another project."
 
 
 class Event(msgspec.Struct, frozen=True):
     """One event.
 
     Attributes:
-        id: What it is.
-        data: Its payload.
-        length_code: How the length was written, if not in the shortest way; else empty.
+        id: 0 to 255.
+        data: Its payload, as it lies in the file.
+        length_bytes: Bytes that its length takes in the file, if more than it needs; else 0.
     """
 
     id: int
     data: bytes
-    length_code: bytes = b""
+    length_bytes: int = 0
 
-    def encode(self) -> bytes:
-        """The event as it stands in a file."""
-        if self.id < 192:
-            return bytes([self.id]) + self.data
-        return bytes([self.id]) + (self.length_code or _varint(len(self.data))) + self.data
+    @property
+    def value(self) -> int:
+        """The payload as a number without a sign."""
+        return int.from_bytes(self.data, "little")
+
+    @property
+    def text(self) -> str:
+        """The payload as text, which FL Studio 11.5 and newer write as UTF-16."""
+        return self.data.decode("utf-16-le", "replace").split("\0")[0]
 
 
 class Flp(msgspec.Struct, frozen=True):
-    """A whole file.
+    """A file.
 
     Attributes:
-        channels: Number of channels, as the header has it.
-        ppq: Ticks per quarter note.
-        events: In their order.
-        format: 0 for projects.
+        channels: Number of channels, as the header says it.
+        ticks_per_quarter: Resolution of all times in it.
+        events: Everything else, in order.
+        kind: What it is; 0 is a project.
     """
 
     channels: int
-    ppq: int
+    ticks_per_quarter: int
     events: tuple[Event, ...]
-    format: int = 0
-
-    def encode(self) -> bytes:
-        """The file."""
-        body = b"".join(event.encode() for event in self.events)
-        head = _HEADER.pack(b"FLhd", 6, self.format, self.channels, self.ppq, b"FLdt", len(body))
-        return head + body
+    kind: int = 0
 
 
-def byte(event: int, value: int) -> Event:
-    """An event of one byte; negative values are allowed."""
-    return Event(event, struct.pack("<B", value & 0xFF))
+def number(event_id: int, value: int) -> Event:
+    """An event with a number of the width that its id has; below 0 it is a complement of two."""
+    width = fixed_width(event_id)
+    assert width is not None
+    return Event(event_id, (value % (1 << 8 * width)).to_bytes(width, "little"))
 
 
-def word(event: int, value: int) -> Event:
-    """An event of two bytes."""
-    return Event(event, struct.pack("<H", value & 0xFFFF))
+def text(event_id: int, words: str) -> Event:
+    """An event with text in UTF-16 and its end."""
+    return Event(event_id, (words + "\0").encode("utf-16-le"))
 
 
-def dword(event: int, value: int) -> Event:
-    """An event of four bytes."""
-    return Event(event, struct.pack("<I", value & 0xFFFFFFFF))
+def fixed_width(event_id: int) -> int | None:
+    """Bytes of the payload, as far as the id says it; None if its length is written."""
+    if event_id >= _FIRST_DATA:
+        return None
+    if event_id == _THREE_BYTES:
+        return 3
+    if event_id >= _FIRST_DWORD:
+        return 4
+    return 2 if event_id >= _FIRST_WORD else 1
 
 
-def text(event: int, words: str) -> Event:
-    """An event with text."""
-    if event == _VERSION:
-        return Event(event, words.encode("ascii") + b"\0")
-    return Event(event, words.encode("utf-16-le", "replace") + b"\0\0")
+def encode(flp: Flp) -> bytes:
+    """The bytes of a file."""
+    body = b"".join(_encoded(event) for event in flp.events)
+    head = _HEADER.pack(
+        b"FLhd", 6, flp.kind, flp.channels, flp.ticks_per_quarter, b"FLdt", len(body)
+    )
+    return head + body
 
 
-def blob(event: int, data: bytes) -> Event:
-    """An event with bytes."""
-    return Event(event, data)
+def _encoded(event: Event) -> bytes:
+    width = fixed_width(event.id)
+    if width is not None:
+        assert len(event.data) == width
+        return bytes((event.id,)) + event.data
+    return bytes((event.id,)) + _length(len(event.data), event.length_bytes) + event.data
 
 
-def words_of(event: Event) -> str:
-    """The text of an event."""
-    if event.id == _VERSION:
-        return event.data.rstrip(b"\0").decode("ascii", "replace")
-    return event.data.decode("utf-16-le", "replace").rstrip("\0")
+def _length(value: int, length_bytes: int) -> bytes:
+    """A length; more bytes than it needs are filled up with bits that are 0."""
+    count = max(_needed(value), length_bytes)
+    sevens = [value >> 7 * k & 0x7F for k in range(count)]
+    return bytes(seven | 0x80 for seven in sevens[:-1]) + bytes(sevens[-1:])
 
 
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+def _needed(length: int) -> int:
+    return max(1, -(-length.bit_length() // 7))
 
 
 def read_flp(path: Path) -> Flp:
-    """Read a file of FL Studio.
+    """Read a project.
 
     Raises:
-        InputError: It cannot be read, is none, or is damaged.
+        InputError: It cannot be read, or is no project.
     """
     try:
         with path.open("rb") as file:
-            data = file.read(_MOST_BYTES + 1)
-        return decode_flp(data)
+            # Read no more than is there: a reserve of the most would cost that much memory.
+            size = os.fstat(file.fileno()).st_size
+            content = file.read(min(size, MOST_BYTES) + 1)
     except OSError as error:
         raise InputError(
-            f"{shown(path)} cannot be read: {error.strerror}.", "Check the file."
+            f"{shown(path)} cannot be read: {error.strerror}.", "Give a project that can be read."
         ) from error
-    except ValueError as error:
-        raise InputError(
-            f"{shown(path)} is not a whole FL Studio project: {error}.",
-            "Open it in FL Studio and save it again.",
-        ) from error
+    return decode(content, shown(path))
 
 
-def decode_flp(data: bytes) -> Flp:
+def decode(content: bytes, name: str) -> Flp:
     """Take a file apart.
 
+    Args:
+        content: All of it.
+        name: What to call it in errors.
+
     Raises:
-        ValueError: It is none, or ends too early.
+        InputError: It is no project of FL Studio, is not complete, or is beyond all measure.
     """
-    if not _HEADER.size <= len(data) <= _MOST_BYTES:
-        raise ValueError("no project has this size")
-    magic, size, kind, channels, ppq, body, length = _HEADER.unpack_from(data)
-    if magic != b"FLhd" or size != 6 or body != b"FLdt":
-        raise ValueError("it does not begin like one")
-    if length != len(data) - _HEADER.size:
-        raise ValueError("its length is not what it says")
-    return Flp(channels, ppq, tuple(_events(data)), kind)
+    if len(content) > MOST_BYTES:
+        raise _damaged(name, f"has more than {MOST_BYTES >> 20} MiB")
+    if not content.startswith(b"FLhd"):
+        raise InputError(
+            f"{name} is not an FL Studio project.",
+            "Give a project that FL Studio saved as .flp; take one that is in a .zip out of it.",
+        )
+    if len(content) < _HEADER.size:
+        raise _damaged(name, "ends within its header")
+    _, size, kind, channels, ticks, magic, length = _HEADER.unpack_from(content)
+    if size != 6 or magic != b"FLdt" or not ticks:
+        raise _damaged(name, "has a broken header")
+    if length != len(content) - _HEADER.size:
+        raise _damaged(name, "is not as long as its header says")
+    return Flp(channels, ticks, tuple(_events(content, name)), kind)
 
 
-def _events(data: bytes) -> Iterable[Event]:
-    at, three_bytes = _HEADER.size, False
-    while at < len(data):
-        number, at = data[at], at + 1
-        code = b""
-        if number >= 192:
-            size, end = _length(data, at)
-            code = data[at:end]
-            if code == _varint(size):
-                code = b""
-            at = end
-        else:
-            # From 25.2.3 on, one event of four bytes has three.
-            size = 3 if number == 172 and three_bytes else (1, 2, 4)[number // 64]
-        if at + size > len(data):
-            raise ValueError("it ends in the midst of an event")
-        event = Event(number, data[at : at + size], code)
-        if number == _VERSION:
-            three_bytes = _version(words_of(event)) >= (25, 2, 3)
-        yield event
-        at += size
+def _events(content: bytes, name: str) -> list[Event]:
+    events: list[Event] = []
+    at = _HEADER.size
+    while at < len(content):
+        if len(events) == MOST_EVENTS:
+            raise _damaged(name, f"has more than {MOST_EVENTS} events")
+        event_id = content[at]
+        width, padded = fixed_width(event_id), 0
+        at += 1
+        if width is None:
+            width, count = _read_length(content, at, name)
+            at += count
+            padded = count if count > _needed(width) else 0
+        if width > len(content) - at:
+            raise _damaged(name, "ends within an event")
+        events.append(Event(event_id, content[at : at + width], padded))
+        at += width
+    return events
 
 
-def _length(data: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for index in range(5):
-        if at + index >= len(data):
-            break
-        value |= (data[at + index] & 0x7F) << 7 * index
-        if data[at + index] < 0x80:
-            return value, at + index + 1
-    raise ValueError("a length in it does not end")
+def _read_length(content: bytes, at: int, name: str) -> tuple[int, int]:
+    """A length, and how many bytes it takes."""
+    length = 0
+    for count, byte in enumerate(content[at : at + _MOST_LENGTH_BYTES]):
+        length |= (byte & 0x7F) << 7 * count
+        if byte < 0x80:
+            return length, count + 1
+    raise _damaged(name, "has an event without a length")
 
 
-def _version(words: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in words.split(".") if part.isascii() and part.isdigit())
+def _damaged(name: str, what: str) -> InputError:
+    return InputError(f"{name} is a damaged FL Studio project: it {what}.", _REMEDY)

@@ -1,281 +1,283 @@
-"""The target `flstudio`: an FL Studio project of audio clips, and the same as a zip.
+"""The target `flstudio`: an FL Studio project (`.flp`) beside its stems, and both as a `.zip`.
 
-Written as FL Studio 20.8 does, which newer versions open. One tempo holds for the whole project:
-how its tempo automation is stored is not proved, and audio must never follow it. The clips start
-so late that the first downbeat is on a bar line.
+The layout is that of FL Studio 20.8, which all newer versions open. Every stem is an audio clip
+from time 0 on, played at its own speed, so no tempo can stretch it. A project has one tempo; the
+song's mean tempo is taken, and markers are where they are in seconds. A time signature marker on
+the first downbeat begins the bars there: no tempo is invented for the lead-in.
+
+Sample paths are bare names, for FL Studio to find beside the project or in the same `.zip`. That
+and the bars that begin at a marker are confirmed by readers of the format, not by FL Studio.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import struct
 import zipfile
 from pathlib import Path
 
 import msgspec
 
-from workstation.export.flp import Event, Flp, blob, byte, dword, text, word
+from workstation.export import flp_parts as parts
+from workstation.export.archive import add_file
+from workstation.export.flp import Event, Flp, encode, number, read_flp, text
+from workstation.export.flp_own import fill_own
 from workstation.export.markers import markers_of
 from workstation.export.midi import FILE_NAME, write_tempo_map
-from workstation.export.stem_files import StemFiles, write_stems
+from workstation.export.stem_files import ENCODINGS, StemFiles, write_stems
 from workstation.export.target import Part, Plan, Target, Written
 from workstation.export.text import one_line
-from workstation.model import JobContext
-from workstation.model.names import ascii_name
+from workstation.export.timeline import Timeline
+from workstation.model import JobContext, UsageError
+from workstation.model.names import ascii_name, shown
 
-PPQ = 960
-_VERSION, _BUILD = "20.8.4.2576", 2576
-_UNITY = 12800
-_INSERTS = 127
-_TRACKS = 500
-_AUDIO_CLIP = 4
-_FIRST_ROW = 499
-_TIME_SIGNATURE = 8
-_TRACK_COLOUR = 0x565148
-
-
-class _Layout(msgspec.Struct, frozen=True):
-    """One tempo, and where the clips start.
-
-    Attributes:
-        bpm: In quarter notes a minute, in steps of 0.001.
-        start_ticks: Of every clip.
-        meter: Numerator and denominator.
-        drift_s: By how much a beat is off a steady grid at most.
-    """
-
-    bpm: float
-    start_ticks: int
-    meter: tuple[int, int]
-    drift_s: float
-
-    def ticks(self, time_s: float) -> int:
-        """Place of a time of the song."""
-        return self.start_ticks + round(time_s * self.bpm / 60 * PPQ)
-
-
-def _layout(plan: Plan) -> _Layout:
-    timeline, project = plan.timeline, plan.project
-    numerator, denominator = timeline.meter
-    if timeline.downbeat_s is None or project.grid is None:
-        return _Layout(timeline.tempos[0].bpm, 0, timeline.meter, 0.0)
-    beats = project.grid.beats_s
-    # The mean tempo, by the beats themselves: what comes before them has a tempo of its own.
-    quarters = 4 / denominator * (len(beats) - 1)
-    bpm = round(60 * quarters / (beats[-1] - beats[0]), 3)
-    bar = PPQ * 4 * numerator // denominator
-    downbeat = round(timeline.downbeat_s * bpm / 60 * PPQ)
-    each_s = 60 / bpm * 4 / denominator
-    anchor = project.grid.downbeats[0]
-    drift = max(abs(beats[k] - (beats[anchor] + (k - anchor) * each_s)) for k in range(len(beats)))
-    return _Layout(bpm, -downbeat % bar, timeline.meter, drift)
+_VERSION = (20, 8, 4, 2576)
+# Resolutions that FL Studio has, the finest first.
+_TICKS_PER_QUARTER = (960, 768, 384, 192, 96, 48, 24)
+# A grid that is nearer than this to every beat is as good as the song's own.
+_HEARD_S = 0.001
+# Days since 1899-12-30. A date of today would make every export of a song different.
+_MADE_DAYS = 36526.0
+_NO_PATTERNS = (
+    bytes.fromhex("01000000 00000000 0190ff0f 04000000 d5010000"),
+    bytes.fromhex("fd000000 00000000 8090ff0f 04000000 d5010000"),
+    bytes.fromhex("ff000000 ff000000 0400ff0f 04000000 00feffff"),
+)
 
 
 def write_flstudio(plan: Plan, folder: Path, job: JobContext) -> Written:
-    """Write the project, its stems beside it, and both as a zip."""
+    """Write the project, its stems and both as a zip.
+
+    Raises:
+        UsageError: There are more stems than FL Studio has mixer inserts.
+        InputError: A stem or the user's own project cannot be read, or has no room.
+        OutputError: The folder cannot be written.
+    """
+    if len(plan.project.tracks) > parts.MOST_STEMS:
+        raise UsageError(
+            f"FL Studio has {parts.MOST_STEMS} mixer inserts; {one_line(plan.project.title)} has "
+            f"{len(plan.project.tracks)} stems.",
+            "Separate it into fewer stems, or choose another target.",
+        )
+    own = None if plan.options.own_project is None else _read_own(plan, plan.options.own_project)
     files = write_stems(plan.project, folder, plan.options, job.part(0.0, 0.7))
-    layout = _layout(plan)
+    if own is None or plan.options.own_project is None:
+        flp, notes = new_project(plan, files), _tempo_notes(plan, folder)
+    else:
+        flp, notes = _filled(plan, own, files, shown(plan.options.own_project.name))
     name = ascii_name(plan.project.title, fallback="Song")
-    (folder / f"{name}.flp").write_bytes(project_file(plan, files, layout).encode())
-    write_tempo_map(plan, folder / FILE_NAME)
-    with zipfile.ZipFile(folder / f"{name}.zip", "w") as archive:
-        for index, member in enumerate((f"{name}.flp", *files.names)):
-            job.check()
-            job.part(0.7, 1.0, "Packing").report(index / (len(files.names) + 1))
-            # A date of its own, so that the same project gives the same bytes.
-            info = zipfile.ZipInfo(member, (1980, 1, 1, 0, 0, 0))
-            with (
-                archive.open(info, "w", force_zip64=True) as out,
-                (folder / member).open("rb") as source,
-            ):
-                while block := source.read(1 << 20):
-                    job.check()
-                    out.write(block)
-    return Written(open_with=f"{name}.flp", notes=(*files.notes, *_notes(layout)))
+    (folder / f"{name}.flp").write_bytes(encode(flp))
+    _write_zip(folder, name, files, job.part(0.7, 1.0))
+    return Written(open_with=f"{name}.flp", notes=(*files.notes, *notes))
 
 
-def _notes(layout: _Layout) -> list[str]:
-    notes = []
-    if layout.drift_s > 0.005:
-        notes.append(
-            f"The tempo map: the project has one tempo, {layout.bpm:.3f} bpm, and a beat is up to "
-            f"{layout.drift_s * 1000:.0f} ms off it. {FILE_NAME} holds the map."
-        )
-    if layout.start_ticks:
-        quarters = layout.start_ticks / PPQ
-        notes.append(
-            f"The clips start {quarters:.2f} quarter notes after bar 1, so that the first downbeat "
-            "is on a bar line."
-        )
-    return notes
+def _write_zip(folder: Path, name: str, files: StemFiles, job: JobContext) -> None:
+    """Write the project and its stems as one file."""
+    entries = (f"{name}.flp", *files.names)
+    with zipfile.ZipFile(folder / f"{name}.zip", "w", zipfile.ZIP_STORED) as archive:
+        for index, entry in enumerate(entries):
+            step = job.part(index / len(entries), (index + 1) / len(entries))
+            add_file(archive, entry, folder / entry, step)
 
 
-def project_file(plan: Plan, files: StemFiles, layout: _Layout) -> Flp:
-    """The whole project."""
-    tracks = plan.project.tracks
-    channels = [
-        event
-        for index in range(len(tracks))
-        for event in _channel(
-            index, tracks[index].name, tracks[index].colour, files.names[index], index + 1
-        )
+# -- a new project ---------------------------------------------------------------------------
+
+
+def new_project(plan: Plan, files: StemFiles) -> Flp:
+    """The project with all stems in an empty project of FL Studio 20.8."""
+    bpm = mean_bpm(plan)
+    ticks = _ticks_per_quarter(plan, bpm)
+    stems = [
+        parts.Stem(one_line(track.name), track.colour, file, index, index + 1, index + 1)
+        for index, (track, file) in enumerate(zip(plan.project.tracks, files.names, strict=True))
     ]
-    events = (*_head(plan, layout), *channels, *_arrangement(plan, layout), *_mixer(plan))
-    return Flp(len(tracks), PPQ, events)
-
-
-def _head(plan: Plan, layout: _Layout) -> list[Event]:
-    project = plan.project
-    return [
-        text(199, _VERSION), dword(159, _BUILD), byte(28, 1), byte(37, 1), text(200, ""),
-        dword(156, round(layout.bpm * 1000)), word(67, 1), byte(9, 1), byte(11, 0), word(80, 0),
-        byte(17, layout.meter[0]), byte(18, layout.meter[1]), byte(35, 1), byte(23, 0),
-        byte(30, 1), byte(10, 0), text(194, one_line(project.title)), text(206, ""),
-        text(207, one_line(project.artist)), text(202, ""), text(195, ""),
-        blob(237, struct.pack("<dd", 0.0, 0.0)), text(231, "Audio"),
-        dword(146, 0xFFFFFFFF), blob(216, b""),
-        *(blob(226, bytes.fromhex(code)) for code in (
-            "01000000000000000190ff0f04000000d5010000",
-            "fd000000000000008090ff0f04000000d5010000",
-            "ff000000ff0000000400ff0f0400000000feffff",
-        )),
-    ]  # fmt: skip
-
-
-def _colour(colour: str) -> int:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return red | green << 8 | blue << 16
-
-
-def _channel(number: int, name: str, colour: str, path: str, insert: int) -> list[Event]:
-    """An audio clip as a channel: at its own speed whatever the tempo, at unity, on an insert."""
-    name = one_line(name)
-    low, high = (100, 0, 0, 0), (60, 0, 0, 0)
-    return [
-        word(64, number), byte(21, _AUDIO_CLIP), text(201, ""),
-        blob(212, struct.pack("<IIiII", 0, 0, -1, 0, 0x50) + bytes(32)), text(203, name),
-        dword(155, 0), dword(128, _colour(colour)), byte(0, 1),
-        blob(209, struct.pack("<5I", 0, 6400, 0, 4, 144)), dword(138, 0x00800080),
-        dword(139, 0x10000),
-        *(word(event, value) for event, value in (
-            (89, 0), (97, 128), (69, 128), (86, 256), (71, 1024), (83, 0), (74, 0), (75, 0),
-            (76, 0), (85, 2048),
-        )),
-        dword(131, 0x800000), word(70, 0), byte(22, insert),
-        blob(219, struct.pack("<6I", 6400, _UNITY, 0, 256, 0, 0)),
-        blob(229, struct.pack("<5I", 0, _UNITY, 0, 0, 0)),
-        blob(221, struct.pack("<IIB", 0, 500, 0)), blob(215, _sampling()), dword(132, 0),
-        dword(144, 0), dword(145, 0), byte(32, 0), blob(228, struct.pack("<4i", *low)),
-        blob(228, struct.pack("<4i", *high)), *(_envelope(index) for index in range(5)),
-        dword(143, 0x102), byte(20, 0), text(196, path),
-    ]  # fmt: skip
-
-
-def _sampling() -> bytes:
-    """How a channel plays its sample: time 0, so that it keeps its own speed."""
-    return b"".join((
-        struct.pack("<2i", -1, 0), struct.pack("<4B", 0, 0, 0, 1), struct.pack("<2i", -1, 60),
-        struct.pack("<5f", *(1.0,) * 5), struct.pack("<5I", 0, 1, 0xFFFFFFFF, 1024, 48),
-        struct.pack("<4B", 0, 0, 1, 0), struct.pack("<2H", 1447, 0),
-        struct.pack("<3I", 0, 256, 0), struct.pack("<4B", 0, 0, 0, 0),
-        struct.pack("<3I", 0, 0, 1), struct.pack("<I", 0), struct.pack("<3i", 0, 0, 0),
-        struct.pack("<I", 2), struct.pack("<3i", -2, -1, 0), struct.pack("<3d", 0.0, 1.0, 0.0),
-        struct.pack("<i", -1), struct.pack("<2B", 1, 1),
-    ))  # fmt: skip
-
-
-def _envelope(index: int) -> Event:
-    second = index == 1
-    values = (
-        4 if second else 0, 0, 100, 20000, 20000, 30000, 50, 20000, 0, 100, 20000, 0, 32950, 0, 0,
-        0, -101 if second else 0,
-    )  # fmt: skip
-    return blob(218, struct.pack("<17i", *values))
-
-
-def _arrangement(plan: Plan, layout: _Layout) -> list[Event]:
-    project = plan.project
-    length = layout.ticks(project.duration_s) - layout.start_ticks
-    rows = b"".join(
-        struct.pack(
-            "<IHHIHHHHIff", layout.start_ticks, 20480, index, length, _FIRST_ROW - index, 0, 0x78,
-            0x40, 0x80806440, -1.0, -1.0,
-        )
-        for index in range(len(project.tracks))
-    )  # fmt: skip
-    events = [word(99, 0), text(241, "Arrangement"), byte(36, 0), blob(233, rows)]
-    events += _marker(0, f"{layout.meter[0]}/{layout.meter[1]}", layout.meter, _TIME_SIGNATURE)
-    for marker in markers_of(project, plan.timeline, plan.options):
-        events += _marker(layout.ticks(marker.time_s), marker.name, layout.meter, 0)
-    for index in range(_TRACKS):
-        mine = index < len(project.tracks)
-        colour = _colour(project.tracks[index].colour) if mine else _TRACK_COLOUR
-        events.append(blob(238, _track(index + 1, colour)))
-        if mine:
-            events.append(text(239, one_line(project.tracks[index].name)))
-    return events
-
-
-def _marker(ticks: int, name: str, meter: tuple[int, int], kind: int) -> list[Event]:
-    return [
-        dword(148, kind << 24 | ticks & 0xFFFFFF), byte(33, meter[0]), byte(34, meter[1]),
-        text(205, name),
-    ]  # fmt: skip
-
-
-def _track(number: int, colour: int) -> bytes:
-    head = struct.pack("<IIIBfiB6I2B", number, colour, 0, 1, 1.0, -1, 0, 0, 0, 5, 0, 1, 0, 0, 0)
-    return head + bytes(5) + b"\xff" * 8 + b"\x01" + bytes(4)
-
-
-def _mixer(plan: Plan) -> list[Event]:
-    tracks = plan.project.tracks
-    events = [word(100, 0), byte(29, 1), byte(39, 1), byte(40, 0), byte(31, 0), byte(38, 3)]
-    values: list[bytes] = [struct.pack("<IIi", 0, 0x40000000, _UNITY)]
-    for insert in range(_INSERTS):
-        if 1 <= insert <= len(tracks):
-            events.append(dword(149, _colour(tracks[insert - 1].colour)))
-            events.append(text(204, one_line(tracks[insert - 1].name)))
-        edge = insert in {0, _INSERTS - 1}
-        events.append(blob(236, struct.pack("<III", 0, 0x0C if edge else 0x4C, 0)))
-        events += [word(98, slot) for slot in range(10)]
-        routes = bytearray(_INSERTS)
-        routes[0] = insert != 0
-        last = 0 if insert == 0 else -1
-        events += [blob(235, bytes(routes)), dword(154, -1), dword(147, last)]
-        values += _insert_values(insert)
-    return [*events, blob(225, b"".join(values)), dword(133, 0)]
-
-
-def _insert_values(insert: int) -> list[bytes]:
-    def record(slot: int, what: int, value: int) -> bytes:
-        return struct.pack("<IIi", 0, (0x2000 + (insert << 6) + slot) << 16 | what, value)
-
-    equaliser = itertools.chain(
-        zip(range(0x1FD0, 0x1FD3), (0, 0, 0), strict=True),
-        zip(range(0x1FD8, 0x1FDB), (5777, 33145, 55825), strict=True),
-        zip(range(0x1FE0, 0x1FE3), (17500, 17500, 17500), strict=True),
+    channels = [event for stem in stems for event in parts.channel_events(stem)]
+    events = (
+        *_head_events(plan, bpm),
+        *channels,
+        *_arrangement_events(plan, stems, bpm * ticks / 60),
+        *_mixer_events(stems),
     )
-    slots = [
-        record(slot, what, value)
-        for slot in range(10)
-        for what, value in ((0x1F00, 1), (0x1F01, _UNITY))
+    return Flp(len(stems), ticks, events)
+
+
+def mean_bpm(plan: Plan) -> float:
+    """The one tempo that goes best from the first beat to the last, as FL Studio holds it."""
+    grid, timeline = plan.project.grid, plan.timeline
+    bpm = timeline.tempos[0].bpm
+    if grid is not None and timeline.downbeat_s is not None:
+        first, last = (max(0.0, time_s) for time_s in (grid.beats_s[0], grid.beats_s[-1]))
+        quarters = timeline.quarter_at(last) - timeline.quarter_at(first)
+        bpm = 60 * quarters / (last - first)
+    return round(bpm, 3)
+
+
+def _ticks_per_quarter(plan: Plan, bpm: float) -> int:
+    """The finest resolution at which the last marker still fits."""
+    quarters = plan.project.duration_s * bpm / 60
+    fitting = (ticks for ticks in _TICKS_PER_QUARTER if quarters * ticks < parts.MOST_TICKS)
+    return next(fitting, _TICKS_PER_QUARTER[-1])
+
+
+def _head_events(plan: Plan, bpm: float) -> list[Event]:
+    numerator, denominator = plan.timeline.meter
+    return [
+        Event(parts.VERSION, ".".join(map(str, _VERSION)).encode() + b"\0"),
+        number(159, _VERSION[-1]),
+        number(28, 1),
+        number(37, 1),
+        text(200, ""),
+        number(parts.TEMPO, round(bpm * 1000)),
+        number(67, 1),
+        number(9, 1),
+        number(11, 0),
+        number(80, 0),
+        number(17, numerator),
+        number(18, denominator),
+        number(35, 1),
+        number(23, 0),
+        number(30, 1),
+        number(10, 0),
+        text(194, one_line(plan.project.title)),
+        text(206, ""),
+        text(207, one_line(plan.project.artist)),
+        text(202, ""),
+        text(195, ""),
+        Event(237, struct.pack("<dd", _MADE_DAYS, 0.0)),
+        text(parts.GROUP_NAME, "Stems"),
+        number(146, -1),
+        Event(216, b""),
+        *(Event(226, blob) for blob in _NO_PATTERNS),
     ]
-    own = ((0x1FC0, _UNITY), (0x1FC1, 0), (0x1FC2, 0), *equaliser, (0x1F40, _UNITY))
-    return [*slots, *(record(0, what, value) for what, value in own)]
+
+
+def _arrangement_events(plan: Plan, stems: list[parts.Stem], ticks_per_s: float) -> list[Event]:
+    length = math.ceil(plan.project.duration_s * ticks_per_s)
+    clips = b"".join(parts.clip(stem, length, _VERSION, 0) for stem in stems)
+    on_track = {stem.track: stem for stem in stems}
+    tracks = (parts.track_events(k, on_track.get(k)) for k in range(1, parts.TRACKS + 1))
+    return [
+        number(parts.ARRANGEMENT, 0),
+        text(241, "Arrangement"),
+        number(36, 0),
+        Event(parts.PLAYLIST, clips),
+        *_marker_events(plan, ticks_per_s),
+        *itertools.chain.from_iterable(tracks),
+        number(parts.CURRENT_ARRANGEMENT, 0),
+        number(29, 1),
+        number(39, 1),
+        number(40, 0),
+        number(31, 0),
+        number(38, 3),
+    ]
+
+
+def _marker_events(plan: Plan, ticks_per_s: float) -> list[Event]:
+    """Time signatures where bars begin anew, and all other markers, in order of time."""
+    found: list[tuple[int, int, list[Event]]] = []
+    for meter in plan.timeline.meters[1:]:
+        ticks, signature = round(meter.time_s * ticks_per_s), (meter.numerator, meter.denominator)
+        words = f"{meter.numerator}/{meter.denominator}"
+        found.append((ticks, 0, parts.marker_events(ticks, words, signature)))
+    for marker in markers_of(plan.project, plan.timeline, plan.options):
+        ticks = round(marker.time_s * ticks_per_s)
+        found.append((ticks, 1, parts.marker_events(ticks, marker.name)))
+    found.sort(key=lambda item: item[:2])
+    return [event for *_, events in found for event in events]
+
+
+def _mixer_events(stems: list[parts.Stem]) -> list[Event]:
+    on_insert = {stem.insert: stem for stem in stems}
+    inserts = (parts.insert_events(k, on_insert.get(k)) for k in range(parts.INSERTS))
+    height = number(133, 126)
+    return [*itertools.chain.from_iterable(inserts), parts.mixer_values(), height]
+
+
+def _tempo_notes(plan: Plan, folder: Path) -> list[str]:
+    """What a song whose tempo changes loses; its tempo map is put beside the project."""
+    beside_s = _farthest_beat_s(plan)
+    if beside_s < _HEARD_S:
+        return []
+    # MIDI knows no bars that are cut short.
+    timeline = Timeline.of(plan.project.grid, plan.project.duration_s)
+    write_tempo_map(msgspec.structs.replace(plan, timeline=timeline), folder / FILE_NAME)
+    return [
+        f"The changes of tempo: an FL Studio project has one tempo, here {mean_bpm(plan):.3f} bpm. "
+        f"The audio is untouched; the grid is up to {beside_s * 1000:.0f} ms beside the beats. "
+        f"{FILE_NAME} holds the exact map."
+    ]
+
+
+def _farthest_beat_s(plan: Plan) -> float:
+    """How far the farthest beat is from a grid of one tempo through the first downbeat."""
+    grid, timeline = plan.project.grid, plan.timeline
+    if grid is None or timeline.downbeat_s is None:
+        return 0.0
+    downbeat = timeline.quarter_at(timeline.downbeat_s)
+    quarter_s = 60 / mean_bpm(plan)
+    return max(
+        abs(at - timeline.downbeat_s - (timeline.quarter_at(at) - downbeat) * quarter_s)
+        for at in grid.beats_s
+        if at >= 0
+    )
+
+
+# -- the user's own project -------------------------------------------------------------------
+
+
+def _read_own(plan: Plan, path: Path) -> Flp:
+    """Read the user's own project, and find out before the work whether the stems fit in."""
+    own = read_flp(path)
+    count = len(plan.project.tracks)
+    nobody = [("", "#000000", "")] * count
+    fill_own(own, nobody, plan.project.duration_s, shown(path.name))
+    return own
+
+
+def _filled(plan: Plan, own: Flp, files: StemFiles, name: str) -> tuple[Flp, list[str]]:
+    stems = [
+        (one_line(track.name), track.colour, file)
+        for track, file in zip(plan.project.tracks, files.names, strict=True)
+    ]
+    filled = fill_own(own, stems, plan.project.duration_s, name)
+    notes = [
+        f"The stems are on the playlist tracks {_numbers(filled.tracks)} and the mixer inserts "
+        f"{_numbers(filled.inserts)} of {name}; everything else in it is as it was.",
+        f"{name} keeps its tempo, {filled.bpm:.3f} bpm, its time signature and its markers. "
+        + _song_tempo(plan),
+        "The .zip holds the project and the stems; samples of your own that it uses are not in it.",
+    ]
+    return filled.flp, notes
+
+
+def _song_tempo(plan: Plan) -> str:
+    if plan.timeline.downbeat_s is None:
+        return "No beats were found in the song."
+    return (
+        f"The song has {mean_bpm(plan):.3f} bpm, and its first downbeat is at "
+        f"{plan.timeline.downbeat_s:.3f} s."
+    )
+
+
+def _numbers(values: tuple[int, ...]) -> str:
+    return ", ".join(map(str, values))
 
 
 FLSTUDIO = Target(
     name="flstudio",
     title="FL Studio",
-    summary="an .flp with its stems, and both as a .zip",
+    summary=".flp and stems, and both as .zip",
     opens_in="FL Studio 20.8 and newer",
     how_to=(
-        "Open the .flp in FL Studio, with the stems beside it; or drag the .zip into FL Studio. If "
-        "a sample is not found, right-click it and point to this folder once."
+        "Open the .flp file in FL Studio. The stems lie beside it; keep them together. The .zip "
+        "file is the same project with the stems inside: FL Studio opens it too. Should FL Studio "
+        "ask where a stem is, show it this folder."
     ),
-    carries=frozenset({Part.AUDIO, Part.SECTIONS, Part.BARS, Part.COLOURS}),
-    encodings=("pcm24", "float32"),
+    carries=frozenset({Part.AUDIO, Part.ONE_TEMPO, Part.SECTIONS, Part.BARS, Part.COLOURS}),
+    encodings=ENCODINGS,
     scratch_copies=1,
+    cut_bars=True,
+    own_projects=(".flp",),
     write=write_flstudio,
 )

@@ -18,10 +18,14 @@ from workstation.model import JobContext
 
 
 class Part(enum.Enum):
-    """A part of a project that a format carries or loses."""
+    """A part of a project that a format carries or loses.
+
+    `ONE_TEMPO` is for a format without a tempo map; its writer notes what a song loses by that.
+    """
 
     AUDIO = "audio"
     TEMPO = "tempo map and meter"
+    ONE_TEMPO = "one tempo and the meter"
     SECTIONS = "section markers"
     BARS = "bar markers"
     COLOURS = "track colours"
@@ -116,9 +120,10 @@ def _words_on_unrolled(timeline: Timeline) -> str:
 def lost_parts(plan: Plan, target: Target) -> list[str]:
     """In words, which parts of this very project the target does not carry."""
     project, options = plan.project, plan.options
+    tempo = "The tempo map and the meter: the target midi writes them."
     missing = {
         Part.AUDIO: "The audio: the target stems writes it.",
-        Part.TEMPO: "The tempo map and the meter: the target midi writes them.",
+        Part.TEMPO: "" if Part.ONE_TEMPO in target.carries else tempo,
         Part.SECTIONS: "The markers of the sections." if project.sections else "",
         Part.BARS: "The markers of the bars." if options.bar_markers else "",
         Part.COLOURS: "The colours of the tracks.",
