@@ -93,7 +93,8 @@ class ExportDialog(Dialog[None]):
     def _pointed(self, event: SelectionList.SelectionHighlighted[str]) -> None:
         target = TARGETS[event.selection.value]
         carried = [part.value for part in Part if part in target.carries]
-        dropped = [part.value for part in Part if part not in target.carries]
+        lesser = {Part.ONE_TEMPO} if Part.TEMPO in target.carries else set()
+        dropped = [part.value for part in Part if part not in target.carries | lesser]
         lines = [
             f"Opens in  {target.opens_in}",
             f"Carries   {', '.join(carried)}",
