@@ -7,6 +7,7 @@ import sys
 import pytest
 
 HEAVY = {"torch", "librosa", "numba", "textual", "sounddevice", "rtmidi", "demucs", "av", "scipy"}
+HEAVY |= {"matplotlib", "sqlite3"}
 LIGHT_TOO = {"numpy", "rich", "lxml", "soundfile"}
 
 
@@ -33,6 +34,8 @@ def test_importing_the_package_loads_nothing_heavy():
         ["perform", "--help"],
         ["midi", "learn", "--help"],
         ["takes", "--help"],
+        ["batch", "--help"],
+        ["evaluate", "--help"],
         ["completion", "bash"],
     ],
 )
@@ -46,13 +49,16 @@ def test_help_loads_nothing_heavy(arguments):
     assert not modules_after(code) & (HEAVY | LIGHT_TOO)
 
 
-@pytest.mark.parametrize("name", ["Session", "open", "BeatGrid", "probe", "engine_cards"])
+@pytest.mark.parametrize(
+    "name", ["Session", "open", "BeatGrid", "probe", "engine_cards", "batch", "evaluate"]
+)
 def test_a_public_name_loads_no_network_and_no_plotting(name):
     assert not modules_after(f"import workstation; workstation.{name}") & {
         "torch",
         "librosa",
         "demucs",
         "textual",
+        "matplotlib",
     }
 
 

@@ -25,7 +25,7 @@ def commands():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder like that of the reader: a song of this title."""
+    """A folder like that of the reader: a song of this title, more songs, and its true stems."""
     import soundfile
 
     folder = tmp_path_factory.mktemp("reader")
@@ -33,6 +33,12 @@ def folder(tmp_path_factory):
     samples, rate = soundfile.read(folder / "song.wav")
     soundfile.write(folder / "song.mp3", samples, rate)
     (folder / "song.wav").unlink()
+    (folder / "songs").mkdir()
+    make_song(folder / "songs" / "another.wav", seconds=4)
+    (folder / "true stems").mkdir()
+    samples, rate = soundfile.read(folder / "song.mp3")
+    for name in ("drums", "vocals"):
+        soundfile.write(folder / "true stems" / f"{name}.wav", 0.5 * samples, rate)
     return folder
 
 

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -55,12 +56,12 @@ def wait_until(condition, seconds=60):
 
 
 def processes_in(folder):
-    """Processes whose order names a folder cannot be seen; their working folder can."""
+    """Processes that have a folder as their working folder: the batch and all its children."""
     found = []
-    for number in os.listdir("/proc"):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            if number.isdigit() and os.readlink(f"/proc/{number}/cwd") == str(folder):
-                found.append(int(number))
+            if (process / "cwd").readlink() == folder:
+                found.append(process.name)
         except OSError:
             continue
     return found
@@ -87,7 +88,7 @@ def test_every_song_is_separated_analysed_and_exported(songs, program):
         session = workstation.open(song["result"]["session"])
         assert set(session.stems) == {"drums", "bass", "other", "vocals"}
         assert abs(song["result"]["bpm"] - 120) < 0.5
-        assert os.listdir(song["result"]["exports"]["midi"])
+        assert list(Path(song["result"]["exports"]["midi"]).iterdir())
     assert (songs / "songs-batch" / "live" / "one.remix").is_dir()
 
 
@@ -127,7 +128,7 @@ def test_a_batch_that_was_killed_goes_on_and_does_nothing_twice(songs, program):
     killed = states(out)
     done = next(song for song, (state, _) in killed.items() if state == "done")
     cut = next(song for song, (state, _) in killed.items() if state == "running")
-    if os.path.isdir("/proc"):
+    if Path("/proc").is_dir():
         wait_until(lambda: not processes_in(songs), seconds=5)
     finished = {p: t for p, t in changes(out).items() if p.parts[0] == "one.remix"}
     assert finished
@@ -151,7 +152,7 @@ def test_ctrl_c_stops_within_a_second(songs):
     assert running.returncode == 130, words
     assert "Stopped" in words
     assert "Traceback" not in words
-    if os.path.isdir("/proc"):
+    if Path("/proc").is_dir():
         wait_until(lambda: not processes_in(songs), seconds=3)
 
 

@@ -236,7 +236,7 @@ def _check_belong_together(path: Path, infos: dict[Path, AudioInfo]) -> None:
         raise InputError(
             f"The files in {path} differ in length by {difference_s:.0f} s, "
             "so they are not stems of one song.",
-            "Give one song at a time; `workstation doctor` names scripts that separate many.",
+            "Give one song at a time; `workstation batch` does a folder of songs.",
         )
 
 
