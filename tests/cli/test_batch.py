@@ -229,6 +229,22 @@ def test_only_the_mix_of_a_folder_of_stems_is_a_song(tmp_path):
     assert [path.relative_to(tmp_path).as_posix() for path in found] == ["b.flac", "a/mixture.wav"]
 
 
+def test_links_are_followed_and_lead_in_no_circle(tmp_path):
+    from workstation.studio.batch import find_songs
+
+    (tmp_path / "songs" / "album").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("songs/album/a.wav", "elsewhere/b.wav"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "songs" / "album" / "up").symlink_to(tmp_path / "songs")
+    (tmp_path / "songs" / "more").symlink_to(tmp_path / "elsewhere")
+    found = find_songs(tmp_path / "songs", tmp_path / "out")
+    assert [p.relative_to(tmp_path / "songs").as_posix() for p in found] == [
+        "album/a.wav",
+        "more/b.wav",
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

@@ -213,6 +213,16 @@ def test_the_stems_of_a_session_can_be_estimates(finished, tmp_path, program):
     assert song["stems"]["drums"]["sdr_db"] == 200
 
 
+def test_the_sessions_of_a_batch_belong_to_the_songs_of_musdb(finished, tmp_path):
+    session = tmp_path / "made" / "test" / "Song" / "mixture.remix"
+    shutil.copytree(finished / "song.remix", session)
+    shutil.copytree(session / "stems" / "dsp", tmp_path / "musdb" / "test" / "Song")
+    shutil.copy(finished / "song.wav", tmp_path / "musdb" / "test" / "Song" / "mixture.wav")
+    found = workstation.evaluate(tmp_path / "musdb", tmp_path / "made", out=tmp_path / "kept")
+    assert [song.song for song in found.songs] == ["test/Song"]
+    assert set(found.songs[0].stems) == {"drums", "bass", "other", "vocals"}
+
+
 def test_a_stem_file_of_musdb_is_read_without_names(tmp_path):
     av = pytest.importorskip("av")
     tones = {"drums": 300, "bass": 500, "other": 700, "vocals": 900}

@@ -15,6 +15,9 @@ projection onto all true stems delayed so. What is left is e_artif. The ratios, 
 As in version 4, the filters are those of the whole song and the ratios those of windows of one
 second. A window in which any stem or estimate is all zeros says nothing and is left out.
 
+Where stems are little else than filtered versions of each other, the filters have enormous gains
+that cancel over the song but not within a second: SIR and SAR say nothing then, nor in museval.
+
 Nothing here holds a whole song: correlations are gathered in pieces, ratios window by window.
 """
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -106,28 +107,46 @@ def batch(
         LockedError: Another batch is working in `out`.
         CancelledError: The job was cancelled; the next call goes on from there.
     """
-    folder, options = Path(folder), options or BatchOptions()
-    out = Path(f"{folder.resolve().name}-batch") if out is None else Path(out)
+    given, options = Path(folder), options or BatchOptions()
+    root = given.resolve()
+    out = Path(f"{root.name}-batch") if out is None else Path(out)
     targets = tuple(check_targets(to)) if to.strip() else ()
     choice = choose_engine(engine or load_settings().engine, options.of_engine)
-    songs = find_songs(folder, out)
+    songs = find_songs(root, out)
     if say is not None and choice.why:
         say(choice.why)
+    names = _names(songs, root)
     with open_queue(out) as queue:
+        waiting = queue.begin(songs, f"{engine or 'auto'}:{','.join(sorted(targets))}")
         orders = {
-            song: BatchOrder(
-                song=song.resolve(),
-                parent=(out / song.parent.relative_to(folder)).resolve(),
+            names[song]: BatchOrder(
+                song=song,
+                parent=(out / song.relative_to(root).parent).resolve(),
                 engine=engine,
                 fallback=choice.card.name,
                 options=options.of_engine,
                 targets=targets,
             )
-            for song in songs
+            for song in waiting
         }
-        waiting = queue.begin(songs, f"{engine or 'auto'}:{','.join(sorted(targets))}")
-        _work_off(queue, folder, [orders[song] for song in waiting], options, job or JobContext())
-        report = _report(queue, folder, out, songs, len(songs) - len(waiting))
+        _work_off(queue, orders, options, job or JobContext())
+        reports = tuple(queue.report(song, names[song]) for song in songs)
+    return _finish(reports, given, out, done_before=len(songs) - len(waiting))
+
+
+def _finish(
+    songs: tuple[SongReport, ...], folder: Path, out: Path, *, done_before: int
+) -> BatchReport:
+    """Sum up, and write the report beside the queue."""
+    done = sum(song.state == "done" for song in songs)
+    report = BatchReport(
+        folder=shown(folder),
+        out=shown(out),
+        done=done,
+        done_before=done_before,
+        failed=len(songs) - done,
+        songs=songs,
+    )
     with atomic_file(out / REPORT_FILE) as partial:
         partial.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
     return report
@@ -144,7 +163,7 @@ def find_songs(folder: Path, out: Path) -> list[Path]:
         what = what if folder.exists() else "is not there"
         raise InputError(f"{shown(folder)} {what}.", "Give a folder of songs.")
     found: list[Path] = []
-    _collect(folder, out.resolve(), found)
+    _collect(folder, {folder.resolve(), out.resolve()}, found)
     if not found:
         raise InputError(
             f"{shown(folder)} holds no songs.", "Give a folder of audio files, or of such folders."
@@ -152,42 +171,43 @@ def find_songs(folder: Path, out: Path) -> list[Path]:
     return found
 
 
-def _collect(folder: Path, out: Path, found: list[Path]) -> None:
+def _collect(folder: Path, seen: set[Path], found: list[Path]) -> None:
+    """Add the songs of a folder; links may lead in circles, so none is entered twice."""
     files = audio_files(folder)
     mixes = [file for file in files if stem_name(file) in MIX_NAMES]
     if mixes and any(stem_name(file) in STEM_COLOURS for file in files):
         files = mixes[:1]
     found += files
     for path in sorted(folder.iterdir()):
-        hidden = path.name.startswith(".") or path.is_symlink()
-        if path.is_dir() and not hidden and not is_session(path) and path.resolve() != out:
-            _collect(path, out, found)
+        if path.is_dir() and not path.name.startswith(".") and not is_session(path):
+            real = path.resolve()
+            if real not in seen:
+                seen.add(real)
+                _collect(path, seen, found)
+
+
+def _names(songs: Sequence[Path], folder: Path) -> dict[Path, str]:
+    """Songs by their paths below the folder; those that look alike when printed are numbered."""
+    names = {song: shown(song.relative_to(folder)) for song in songs}
+    counts = Counter(names.values())
+    return {
+        song: name if counts[name] == 1 else f"{name} ({number})"
+        for number, (song, name) in enumerate(names.items(), start=1)
+    }
 
 
 def _work_off(
-    queue: BatchQueue,
-    folder: Path,
-    orders: Sequence[BatchOrder],
-    options: BatchOptions,
-    job: JobContext,
+    queue: BatchQueue, orders: Mapping[str, BatchOrder], options: BatchOptions, job: JobContext
 ) -> None:
-    by_name = {_name(order.song, folder): order for order in orders}
-    if len(by_name) < len(orders):  # Names that cannot be printed may look alike.
-        by_name = {f"{number} {_name(o.song, folder)}": o for number, o in enumerate(orders, 1)}
     works = {
         name: lambda step, order=order: _work_on(queue, order, options.retry, step)
-        for name, order in by_name.items()
+        for name, order in orders.items()
     }
     for name, outcome in side_by_side(works, at_once=options.jobs, job=job):
         if isinstance(outcome, SongResult):
-            queue.finish(by_name[name].song, outcome)
+            queue.finish(orders[name].song, outcome)
         elif not isinstance(outcome, CancelledError):
-            queue.fail(by_name[name].song, outcome)
-
-
-def _name(song: Path, folder: Path) -> str:
-    resolved = folder.resolve()
-    return shown(song.relative_to(resolved) if song.is_relative_to(resolved) else song)
+            queue.fail(orders[name].song, outcome)
 
 
 def _work_on(queue: BatchQueue, order: BatchOrder, retry: int, job: JobContext) -> SongResult:
@@ -209,18 +229,3 @@ def _pause(job: JobContext) -> None:
     for _ in range(round(_RETRY_AFTER_S / _POLL_S)):
         job.check()
         threading.Event().wait(_POLL_S)
-
-
-def _report(
-    queue: BatchQueue, folder: Path, out: Path, songs: Sequence[Path], before: int
-) -> BatchReport:
-    reports = [queue.report(song, shown(song.relative_to(folder))) for song in songs]
-    done = sum(report.state == "done" for report in reports)
-    return BatchReport(
-        folder=shown(folder),
-        out=shown(out),
-        done=done,
-        done_before=before,
-        failed=len(reports) - done,
-        songs=tuple(reports),
-    )

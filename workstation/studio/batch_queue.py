@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from workstation.audio import writing
-from workstation.model import InputError, LockedError, WorkstationError
+from workstation.model import InputError, LockedError, OutputError, WorkstationError
 from workstation.model.names import shown
 from workstation.session.lock import lock_file
 
@@ -174,7 +174,7 @@ class BatchQueue:
 
 
 def _bytes(song: Path) -> bytes:
-    return os.fsencode(song.resolve())
+    return os.fsencode(song.absolute())
 
 
 @contextmanager
@@ -195,14 +195,14 @@ def open_queue(out: Path) -> Iterator[BatchQueue]:
         try:
             connection = sqlite3.connect(path, check_same_thread=False)
         except sqlite3.Error as error:
-            raise _damaged(path, error) from error
+            raise _broken(path, error) from error
         try:
             connection.execute("PRAGMA synchronous = FULL")
             with connection:
                 connection.execute(_TABLE)
             yield BatchQueue(connection)
         except (sqlite3.Error, msgspec.MsgspecError) as error:
-            raise _damaged(path, error) from error
+            raise _broken(path, error) from error
         finally:
             connection.close()
 
@@ -213,7 +213,8 @@ def _take(descriptor: int, out: Path) -> None:
     except OSError as error:
         if error.errno not in {errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}:
             raise  # This disk knows no locks.
-        owner = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        owner = os.read(descriptor, 20).decode("ascii", "replace").strip()
         raise LockedError(
             f"Another batch{f' (process {owner})' if owner else ''} is working in {shown(out)}.",
             "Wait until it is done, stop it, or choose another folder with --out.",
@@ -222,7 +223,12 @@ def _take(descriptor: int, out: Path) -> None:
     os.write(descriptor, f"{os.getpid()}\n".encode())
 
 
-def _damaged(path: Path, error: Exception) -> InputError:
+def _broken(path: Path, error: Exception) -> WorkstationError:
+    if isinstance(error, sqlite3.OperationalError):  # Disk full, read-only, no permission.
+        return OutputError(
+            f"The queue {shown(path)} cannot be written: {error}.",
+            "Make room or mend its permissions, and run the batch again: it goes on from there.",
+        )
     return InputError(
         f"The queue {shown(path)} cannot be used: {error}.",
         "Move it away; the sessions beside it are found again, and nothing is done twice.",

@@ -14,6 +14,8 @@ T = TypeVar("T")
 
 _POLL_S = 0.1
 _END_WITHIN_S = 0.8
+# Of a name, in characters: the bar must fit beside it.
+_MOST_SHOWN = 24
 
 
 class _Board:
@@ -30,7 +32,8 @@ class _Board:
         def listen(fraction: float, label: str) -> None:
             with self._lock:
                 self._fractions[name] = fraction
-                self._last = f"{name}: {label}" if label else name
+                short = name if len(name) <= _MOST_SHOWN else f"…{name[-_MOST_SHOWN + 1 :]}"
+                self._last = f"{short}: {label}" if label else short
 
         return listen
 
