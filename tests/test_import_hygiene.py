@@ -7,6 +7,7 @@ import sys
 import pytest
 
 HEAVY = {"torch", "librosa", "numba", "textual", "sounddevice", "rtmidi", "demucs", "av", "scipy"}
+HEAVY |= {"matplotlib", "sqlite3"}
 LIGHT_TOO = {"numpy", "rich", "lxml", "soundfile"}
 
 
@@ -32,6 +33,8 @@ def test_importing_the_package_loads_nothing_heavy():
         ["perform", "--help"],
         ["midi", "learn", "--help"],
         ["takes", "--help"],
+        ["batch", "--help"],
+        ["evaluate", "--help"],
         ["completion", "bash"],
     ],
 )
@@ -56,13 +59,16 @@ def test_the_help_of_export_reads_the_table_of_targets_and_loads_no_more():
     assert not modules_after(code) & (HEAVY | {"rich", "lxml"})
 
 
-@pytest.mark.parametrize("name", ["Session", "open", "BeatGrid", "probe", "engine_cards"])
+@pytest.mark.parametrize(
+    "name", ["Session", "open", "BeatGrid", "probe", "engine_cards", "batch", "evaluate"]
+)
 def test_a_public_name_loads_no_network_and_no_plotting(name):
     assert not modules_after(f"import workstation; workstation.{name}") & {
         "torch",
         "librosa",
         "demucs",
         "textual",
+        "matplotlib",
     }
 
 

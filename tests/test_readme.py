@@ -33,7 +33,7 @@ def screens():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder like that of the reader: a song of this title."""
+    """A folder like that of the reader: a song of this title, more songs, and its true stems."""
     import soundfile
 
     folder = tmp_path_factory.mktemp("reader")
@@ -41,6 +41,12 @@ def folder(tmp_path_factory):
     samples, rate = soundfile.read(folder / "song.wav")
     soundfile.write(folder / "song.mp3", samples, rate)
     (folder / "song.wav").unlink()
+    (folder / "songs").mkdir()
+    make_song(folder / "songs" / "another.wav", seconds=4)
+    (folder / "true stems").mkdir()
+    samples, rate = soundfile.read(folder / "song.mp3")
+    for name in ("drums", "vocals"):
+        soundfile.write(folder / "true stems" / f"{name}.wav", 0.5 * samples, rate)
     return folder
 
 

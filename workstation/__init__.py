@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from workstation.separate import EngineOptions, engine_cards
     from workstation.studio import Session
     from workstation.studio import open_session as open  # noqa: A004
+    from workstation.studio.batch import BatchOptions, batch
+    from workstation.studio.evaluation import evaluate
     from workstation.studio.player import Connections
 
 __version__ = "0.1.0"
@@ -33,6 +35,7 @@ __version__ = "0.1.0"
 __all__ = [
     "DECODABLE_SUFFIXES",
     "Analysis",
+    "BatchOptions",
     "BeatGrid",
     "Connections",
     "EngineOptions",
@@ -41,7 +44,9 @@ __all__ = [
     "OutputOptions",
     "Session",
     "WorkstationError",
+    "batch",
     "engine_cards",
+    "evaluate",
     "open",
     "probe",
     "read_audio",
@@ -54,6 +59,8 @@ _HOMES = {
     "workstation.perform.outputs": ("OutputOptions",),
     "workstation.separate": ("EngineOptions", "engine_cards"),
     "workstation.studio": ("Session", "open"),
+    "workstation.studio.batch": ("BatchOptions", "batch"),
+    "workstation.studio.evaluation": ("evaluate",),
     "workstation.studio.player": ("Connections",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -24,6 +24,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "separate": "Split a song into stems that sum to it.",
         "analyze": "Find beats, tempo, meter, key, sections, loudness.",
         "export": "Make a DAW project: stems on the song's tempo map.",
+        "batch": "Do all this for a folder of songs.",
     },
     "Play": {
         "open": "Open the screen: play, mix, record, export.",
@@ -39,6 +40,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "info": "Show what an audio file or a session holds.",
         "engines": "List the separation engines and what each can do.",
         "models": "List weights: which are here, which can be had.",
+        "evaluate": "Score stems against the true ones.",
         "doctor": "Check what works on this machine.",
         "completion": "Print the tab-completion script for your shell.",
     },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import importlib.util
 import os
 import shutil
 from collections.abc import Callable
@@ -150,6 +151,12 @@ def _templates() -> Check:
     return Check("Scripts to copy", "ok", _short(folder / "scripts"))
 
 
+def _plots() -> Check:
+    if importlib.util.find_spec("matplotlib") is None:
+        return Check("Plots", "missing", "matplotlib is not here", "pip install matplotlib")
+    return Check("Plots", "ok", f"matplotlib {importlib.metadata.version('matplotlib')}")
+
+
 def _processors() -> Check:
     count = os.cpu_count() or 1
     return Check("Processor", "ok", f"{count} cores")
@@ -190,6 +197,7 @@ _CHECKS: tuple[Callable[[], Check], ...] = (
     _midi,
     _settings,
     _templates,
+    _plots,
     _processors,
     _disk,
     _cache,

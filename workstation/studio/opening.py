@@ -35,7 +35,7 @@ from workstation.studio.session import Session, audio_ref
 
 IMPORTED = "imported"
 _BLOCK_FRAMES = 1 << 18
-_MIX_NAMES = {"mix", "mixture", "master", "full", "original", "song"}
+MIX_NAMES = {"mix", "mixture", "master", "full", "original", "song"}
 # Stems of one song end together; a folder of songs does not.
 _MOST_DIFFERENCE_S = 10.0  # Or half the length, if that is less.
 
@@ -103,8 +103,8 @@ def _open_song(path: Path, parent: Path, job: JobContext, *, copy_source: bool) 
     if there:
         return Session(folder, folder.load())
     with folder.locked():
-        if is_session(folder.path):  # Another process was faster.
-            return Session(folder, folder.load())
+        if is_session(folder.path):  # Another process was faster, with this song or its namesake.
+            return _open_song(path, parent, job, copy_source=copy_source)
         if copy_source:
             stored = _copy(path, folder.path / f"source{_suffix(path)}", job.part(0.3, 0.6))
         else:
@@ -121,10 +121,10 @@ def _open_song(path: Path, parent: Path, job: JobContext, *, copy_source: bool) 
 
 def title_of(path: Path, tags: Tags) -> str:
     """Title of a song: that of its tags, else the name of its file."""
-    return tags.title or _plain_stem(path)
+    return tags.title or plain_stem(path)
 
 
-def _plain_stem(path: Path) -> str:
+def plain_stem(path: Path) -> str:
     """Name of a file without its suffix; `.stem.mp4` counts as one suffix."""
     name = path.stem.encode("utf-8", "replace").decode()  # A file name need not be text.
     return re.sub(r"\.stem$", "", name, flags=re.IGNORECASE)
@@ -167,8 +167,8 @@ def _save_cover(folder: SessionFolder, tags: Tags) -> str | None:
 
 
 def _open_stem_folder(path: Path, parent: Path, job: JobContext) -> Session:
-    files = _audio_files(path)
-    mixes = [f for f in files if _stem_name(f).lower() in _MIX_NAMES]
+    files = audio_files(path)
+    mixes = [f for f in files if stem_name(f).lower() in MIX_NAMES]
     stems = [f for f in files if f not in mixes]
     if not stems:
         raise InputError(
@@ -199,13 +199,18 @@ def _open_stem_folder(path: Path, parent: Path, job: JobContext) -> Session:
         # Known by the stems it was made from: the same folder finds the same session again.
         source = AudioRef(to.name, sha256, info.sample_rate_hz, info.channels, info.frames)
         state = SessionState(song=Song(title, tags.artist, source, cover=_save_cover(folder, tags)))
-        inputs = [(_stem_name(file), file, 0) for file in stems]
+        inputs = [(stem_name(file), file, 0) for file in stems]
         state = _import(folder, state, inputs, job.part(0.6, 1.0, "Taking the stems"))
         folder.save(state)
     return Session(folder, state)
 
 
-def _audio_files(path: Path) -> list[Path]:
+def audio_files(path: Path) -> list[Path]:
+    """The audio files of a folder by their names, hidden ones left out.
+
+    Raises:
+        InputError: The folder cannot be read.
+    """
     try:
         entries = sorted(path.iterdir())
     except OSError as error:
@@ -219,14 +224,14 @@ def _audio_files(path: Path) -> list[Path]:
     ]
 
 
-def _stem_name(path: Path) -> str:
+def stem_name(path: Path) -> str:
     """Name of a stem from its file: `03 - Vocals.wav` is `vocals`."""
-    name = re.sub(r"^\d{1,2}[\s._-]+", "", _plain_stem(path))
+    name = re.sub(r"^\d{1,2}[\s._-]+", "", plain_stem(path))
     return _usual(file_name(name, fallback="stem", max_bytes=60))
 
 
 def _usual(name: str) -> str:
-    return name.lower() if name.lower() in STEM_COLOURS or name.lower() in _MIX_NAMES else name
+    return name.lower() if name.lower() in STEM_COLOURS or name.lower() in MIX_NAMES else name
 
 
 def _check_belong_together(path: Path, infos: dict[Path, AudioInfo]) -> None:
@@ -250,7 +255,7 @@ def _check_belong_together(path: Path, infos: dict[Path, AudioInfo]) -> None:
         raise InputError(
             f"The files in {path} differ in length by {difference_s:.0f} s, "
             "so they are not stems of one song.",
-            "Give one song at a time; `workstation doctor` names scripts that separate many.",
+            "Give one song at a time; `workstation batch` does a folder of songs.",
         )
 
 
