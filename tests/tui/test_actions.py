@@ -217,6 +217,25 @@ def test_other_screens_open_and_close(folder, name, screen_name):
     drive_session(script, folder / "Night Drive.remix")
 
 
+def test_home_asks_while_the_music_plays(folder):
+    async def script(app, pilot, screen):
+        await pilot.press("space")
+        await until(pilot, lambda: screen.player.state.playing)
+        await pilot.press("escape")  # A slip of the hand on a stage does nothing.
+        assert app.screen is screen
+        await pilot.press("h")
+        await pilot.pause(0.1)
+        assert type(app.screen).__name__ == "Question"
+        await pilot.press("escape")
+        assert screen.player.state.playing
+        await pilot.press("h")
+        await pilot.pause(0.1)
+        await pilot.press("shift+tab", "enter")
+        await until(pilot, lambda: type(app.screen).__name__ == "HomeScreen")
+
+    drive_session(script, folder / "Night Drive.remix")
+
+
 def test_home_ends_the_player(folder):
     async def script(app, pilot, screen):
         player = screen.player

@@ -165,7 +165,7 @@ SESSION_ACTIONS: tuple[Action, ...] = (
     Action("midi", "d", "MIDI", "Devices, monitor, mappings, learning.", "Screens", footer=True),
     Action("separate", "x", "Separate", "Separate again with another engine.", "Screens"),
     Action("render", "ctrl+r", "Render", "Mix what is heard, or a take, to a file.", "Screens"),
-    Action("home", "h,escape", "Home", "Back to the list of sessions.", "Screens",
+    Action("home", "h", "Home", "Back to the list of sessions.", "Screens",
            shown_keys="h"),
 )  # fmt: skip
 

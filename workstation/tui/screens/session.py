@@ -551,6 +551,8 @@ class SessionScreen(TableScreen):
             self.workstation.ask(
                 "A take is being recorded. End it and go? It is kept.", "End it", self._leave
             )
+        elif self.player is not None and self.player.failure is None and self.player.state.playing:
+            self.workstation.ask("The music plays. Stop it and go home?", "Go home", self._leave)
         else:
             self._leave()
 
