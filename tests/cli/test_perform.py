@@ -299,6 +299,15 @@ def test_a_bar_that_is_not_there_is_told_with_those_that_are(song, program):
     check_error(program(*perform, "--from", "999", cwd=song), 2, "bars are")
 
 
+def test_a_name_of_a_take_that_is_there_is_told_before_the_music_begins(song, program):
+    perform = ("perform", "song.remix", "--no-controllers", "--device", "none", "--from", "4")
+    assert "there already" not in program(*perform, "--record", "first", cwd=song).stderr
+    again = program(*perform, "--record", "first", cwd=song).stderr
+    assert again.index("A take first is there already") < again.index("silent clock")
+    names = [take.name for take in workstation.open(song / "song.remix").takes.numbered().values()]
+    assert names == ["first", "first 2"]
+
+
 def test_the_mixer_is_kept_and_said_and_reset(song, program):
     session = workstation.open(song / "song.remix")
     with session.player(OutputOptions(device="none")) as player:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.perform.conftest import NAMES, RATE, SECONDS, folded, plain_mix
 from workstation.model.mixer import MixerState, Strip
-from workstation.model.take import TakeEvent
+from workstation.model.take import Take, TakeEvent
 from workstation.perform.deck import Deck, Track, fold_to_stereo
 
 FRAMES = RATE * SECONDS
@@ -259,3 +259,18 @@ def test_the_samples_do_not_depend_on_the_blocks(tracks, events, block):
     other, _ = play(tracks, ordered, 8000, block)
     np.testing.assert_array_equal(one, other)
     assert np.isfinite(one).all()
+
+
+def test_a_take_may_begin_between_the_two_moves_that_set_a_loop(tracks):
+    deck = Deck(tracks, RATE)
+    deck.apply(TakeEvent(0, "loop.end", 0.5))
+    deck.apply(TakeEvent(0, "loop.start", 0.75))
+    start = deck.start_of_take()
+    assert start.loop is not None and start.loop[0] == start.loop[1]
+    end = TakeEvent(0, "loop.end", 1.0)
+    Take("", tuple(t.name for t in tracks), "dsp", RATE, start, 100, (end,)).check()
+    other = Deck(tracks, RATE)
+    other.begin(start)
+    for each in (deck, other):
+        each.apply(end)
+        assert each.loop == (round(0.75 * RATE), RATE)

@@ -37,6 +37,8 @@ def test_takes_are_numbered_and_found_by_number_name_or_as_the_last(shelf):
     assert [shelf.find(n).name for n in ("1", "solo", "last", "Take 1")] == [
         "Take 1", "solo", "solo 2", "Take 1",
     ]  # fmt: skip
+    shelf.add(take("Solo"))
+    assert [shelf.find(n).name for n in ("Solo", "solo", "TAKE 1")] == ["Solo", "solo", "Take 1"]
     with pytest.raises(UsageError) as error:
         shelf.find("four")
     assert "1 (Take 1), 2 (solo)" in error.value.remedy

@@ -180,6 +180,8 @@ def _check_start(session: Session, start: _Start) -> None:
 
     if start.take is not None:
         session.takes.find(start.take)
+    if start.record_as in {take.name for take in session.takes.numbered().values()}:
+        say(f"A take {shown(start.record_as)} is there already: this one gets a number after it.")
     grid = session.analysis.grid if session.analysis is not None else None
     if start.from_bar is None or grid is None:
         return

@@ -98,7 +98,7 @@ class Take(msgspec.Struct, frozen=True):
         start = self.start
         if self.sample_rate_hz <= 0 or self.length_frames < 0 or start.frame < 0:
             raise ValueError("it has no sample rate, or a negative length")
-        if start.loop is not None and not 0 <= start.loop[0] < start.loop[1]:
+        if start.loop is not None and not 0 <= start.loop[0] <= start.loop[1]:
             raise ValueError("its loop ends before it starts")
         if set(start.mixer.strips) != set(self.stems) or len(set(self.stems)) != len(self.stems):
             raise ValueError("its mixer has other strips than its stems")

@@ -63,7 +63,7 @@ class TakeShelf:
         return {int(path.stem): _read(path) for path in self._files()}
 
     def find(self, name: str) -> Take:
-        """Find a take by its name or number; `last` is the newest.
+        """Find a take by its name (in any case) or number; `last` is the newest.
 
         Raises:
             UsageError: There is none.
@@ -79,7 +79,9 @@ class TakeShelf:
         elif name.isdigit() and int(name) in takes:
             number = int(name)
         else:
-            number = next((n for n, take in reversed(takes.items()) if take.name == name), None)
+            called = {take.name: n for n, take in takes.items()}
+            alike = {take.name.casefold(): n for n, take in takes.items()}
+            number = called.get(name, alike.get(name.casefold()))
         if number is None:
             there = ", ".join(f"{n} ({shown(take.name)})" for n, take in takes.items())
             raise UsageError(

@@ -10,7 +10,7 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.widgets import Button, Checkbox, Input, Label, Select, SelectionList, Static
+from textual.widgets import Button, Input, Label, Select, SelectionList, Static
 from textual.widgets.selection_list import Selection
 
 from workstation.export import TARGETS, Part
@@ -18,6 +18,7 @@ from workstation.model import ExportReport, JobContext, UsageError, WorkstationE
 from workstation.model.names import shown
 from workstation.tui.screens.base import Dialog
 from workstation.tui.screens.dialogs import plain
+from workstation.tui.widgets.checks import CheckBox, CheckList
 
 if TYPE_CHECKING:
     from workstation.studio import Session
@@ -42,7 +43,7 @@ class ExportDialog(Dialog[None]):
         """A form."""
         with VerticalScroll(classes="dialog -wide"):
             yield Label("Export", classes="dialog-title")
-            yield SelectionList[str](
+            yield CheckList[str](
                 *(
                     Selection(
                         f"{target.name:<12} {target.title} · {target.summary}",
@@ -69,8 +70,8 @@ class ExportDialog(Dialog[None]):
                     [(e, e) for e in _ENCODINGS], value="pcm24", allow_blank=False, id="encoding",
                     compact=True,
                 )  # fmt: skip
-            yield Checkbox("A marker on every bar", id="bars", compact=True)
-            yield Checkbox("Replace earlier exports there", id="overwrite", compact=True)
+            yield CheckBox("A marker on every bar", id="bars", compact=True)
+            yield CheckBox("Replace earlier exports there", id="overwrite", compact=True)
             with Horizontal(classes="buttons"):
                 yield Button("Export", id="export", variant="primary", compact=True)
                 yield Button("Cancel", id="cancel", compact=True)
@@ -87,7 +88,7 @@ class ExportDialog(Dialog[None]):
 
     def on_mount(self) -> None:
         """The targets are ready for the arrows."""
-        self.query_one(SelectionList).focus()
+        self.query_one(CheckList).focus()
 
     @on(SelectionList.SelectionHighlighted)
     def _pointed(self, event: SelectionList.SelectionHighlighted[str]) -> None:
@@ -110,10 +111,10 @@ class ExportDialog(Dialog[None]):
     def _export(self) -> None:
         from workstation.studio.exporting import check_free, check_played
 
-        names = list(self.query_one(SelectionList).selected)
+        names = list(self.query_one(CheckList).selected)
         out = Path(self.query_one("#out", Input).value).expanduser()
         encoding = str(self.query_one("#encoding", Select).value)
-        overwrite = self.query_one("#overwrite", Checkbox).value
+        overwrite = self.query_one("#overwrite", CheckBox).value
         take = str(self.query_one("#take", Select).value) or None
         own = self.query_one("#own", Input).value.strip()
         own_project = Path(own).expanduser() if own else None
@@ -129,7 +130,7 @@ class ExportDialog(Dialog[None]):
         except WorkstationError as error:
             self.workstation.fail(error)
             return
-        session, bars = self._session, self.query_one("#bars", Checkbox).value
+        session, bars = self._session, self.query_one("#bars", CheckBox).value
 
         def work(job: JobContext) -> list[ExportReport]:
             from workstation.studio.exporting import export_to
@@ -218,7 +219,7 @@ class RenderDialog(Dialog[None]):
             with Horizontal(classes="field"):
                 yield Label("File")
                 yield Input(str(self._session.path / "mix.wav"), id="out")
-            yield Checkbox("Replace the file", id="overwrite", compact=True)
+            yield CheckBox("Replace the file", id="overwrite", compact=True)
             with Horizontal(classes="buttons"):
                 yield Button("Render", id="render", variant="primary", compact=True)
                 yield Button("Cancel", id="cancel", compact=True)
@@ -232,7 +233,7 @@ class RenderDialog(Dialog[None]):
     def _start(self) -> None:
         out = Path(self.query_one("#out", Input).value).expanduser()
         take = str(self.query_one("#take", Select).value) or None
-        overwrite = self.query_one("#overwrite", Checkbox).value
+        overwrite = self.query_one("#overwrite", CheckBox).value
         session, app = self._session, self.workstation
 
         def work(job: JobContext) -> Rendered:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Button, Checkbox, Input, Label, Select, Static
+from textual.widgets import Button, Input, Label, Select, Static
 
 from workstation.config import load_settings
 from workstation.config.settings import Settings, settings_file
@@ -13,6 +13,7 @@ from workstation.model import WorkstationError
 from workstation.studio.settings import save_settings
 from workstation.tui.screens.base import Dialog
 from workstation.tui.screens.dialogs import plain
+from workstation.tui.widgets.checks import CheckBox
 
 
 class SettingsDialog(Dialog[None]):
@@ -39,7 +40,7 @@ class SettingsDialog(Dialog[None]):
                     [("dark", "dark"), ("light", "light")],
                     value=settings.theme, allow_blank=False, id="theme", compact=True,
                 )  # fmt: skip
-            yield Checkbox("Never use the network", settings.offline, id="offline", compact=True)
+            yield CheckBox("Never use the network", settings.offline, id="offline", compact=True)
             yield Static(plain(settings_file()), classes="hint")
             with Horizontal(classes="buttons"):
                 yield Button("Save", id="save", variant="primary", compact=True)
@@ -56,7 +57,7 @@ class SettingsDialog(Dialog[None]):
             settings = save_settings({
                 "engine": engine or None,
                 "models_dir": folder or None,
-                "offline": self.query_one("#offline", Checkbox).value or None,
+                "offline": self.query_one("#offline", CheckBox).value or None,
                 "theme": self.query_one("#theme", Select).value,
             })  # fmt: skip
         except WorkstationError as error:
