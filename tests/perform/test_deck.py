@@ -266,7 +266,7 @@ def test_a_take_may_begin_between_the_two_moves_that_set_a_loop(tracks):
     deck.apply(TakeEvent(0, "loop.end", 0.5))
     deck.apply(TakeEvent(0, "loop.start", 0.75))
     start = deck.start_of_take()
-    assert start.loop is not None and start.loop[0] == start.loop[1]
+    assert start.loop == (round(0.75 * RATE), round(0.75 * RATE))
     end = TakeEvent(0, "loop.end", 1.0)
     Take("", tuple(t.name for t in tracks), "dsp", RATE, start, 100, (end,)).check()
     other = Deck(tracks, RATE)
