@@ -54,6 +54,9 @@ if TYPE_CHECKING:
     metavar="N",
     help="Try a song that failed so often again, unless its file is to blame.",
 )
+@click.option(
+    "--cluster", metavar="ADDRESS", help="Have the workers of a Dask cluster do them: tcp://…."
+)
 @separation_options
 @json_option
 @command
@@ -63,6 +66,7 @@ def batch(
     targets: str,
     jobs: int,
     retry: int,
+    cluster: str | None,
     engine: str | None,
     *,
     as_json: bool,
@@ -78,12 +82,13 @@ def batch(
     Examples:
       workstation batch songs
       workstation batch songs --to reaper,stems --out projects --jobs 2
+      workstation batch songs --cluster tcp://studio:8786
     """
     from workstation.studio.batch import REPORT_FILE, BatchOptions
     from workstation.studio.batch import batch as run
     from workstation.studio.session import engine_options
 
-    options = BatchOptions(engine_options(**weights), jobs, retry)
+    options = BatchOptions(engine_options(**weights), jobs, retry, cluster)
     with job_with_progress() as job:
         report = run(folder, out=out, engine=engine, to=targets, options=options, say=say, job=job)
     if as_json:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,6 +24,7 @@ from workstation.model import (
 from workstation.model.names import STEM_COLOURS, shown
 from workstation.separate import EngineOptions, choose_engine
 from workstation.session import is_session
+from workstation.studio.batch_cluster import join_cluster
 from workstation.studio.batch_queue import BatchQueue, SongReport, SongResult, open_queue
 from workstation.studio.batch_worker import BatchOrder, work_in_worker
 from workstation.studio.exporting import check_targets
@@ -43,11 +46,23 @@ class BatchOptions(msgspec.Struct, frozen=True):
         of_engine: Weights folder, trust, network, device; None in them takes the settings.
         jobs: Songs at once.
         retry: How often a song that failed is tried again, except where its file is to blame.
+        cluster: Address of a Dask scheduler whose workers do the songs; None does them here.
     """
 
     of_engine: EngineOptions = msgspec.field(default_factory=engine_options)
     jobs: int = 1
     retry: int = 1
+    cluster: str | None = None
+
+
+_Work = Callable[[BatchOrder, JobContext], SongResult]
+
+
+class _Hands(NamedTuple):
+    """Who does the songs: how one is handed over, and how many at once."""
+
+    work: _Work
+    at_once: int
 
 
 class BatchReport(msgspec.Struct, frozen=True):
@@ -102,7 +117,7 @@ def batch(
 
     Raises:
         UsageError: There is no such engine or target.
-        UnavailableError: The engine cannot work here.
+        UnavailableError: The engine cannot work here, or the cluster is not there.
         InputError: The folder holds no songs.
         LockedError: Another batch is working in `out`.
         CancelledError: The job was cancelled; the next call goes on from there.
@@ -116,7 +131,7 @@ def batch(
     if say is not None and choice.why:
         say(choice.why)
     names = _names(songs, root)
-    with open_queue(out) as queue:
+    with _hands(options) as hands, open_queue(out) as queue:
         waiting = queue.begin(songs, f"{engine or 'auto'}:{','.join(sorted(targets))}")
         orders = {
             names[song]: BatchOrder(
@@ -129,7 +144,7 @@ def batch(
             )
             for song in waiting
         }
-        _work_off(queue, orders, options, job or JobContext())
+        _work_off(queue, orders, hands, options.retry, job or JobContext())
         reports = tuple(queue.report(song, names[song]) for song in songs)
     return _finish(reports, given, out, done_before=len(songs) - len(waiting))
 
@@ -196,26 +211,42 @@ def _names(songs: Sequence[Path], folder: Path) -> dict[Path, str]:
     }
 
 
+@contextlib.contextmanager
+def _hands(options: BatchOptions) -> Iterator[_Hands]:
+    """Processes of this machine, or the workers of a cluster."""
+    if options.cluster is None:
+        yield _Hands(work_in_worker, options.jobs)
+        return
+    with join_cluster(options.cluster) as cluster:
+        yield _Hands(cluster.work, cluster.songs_at_once)
+
+
 def _work_off(
-    queue: BatchQueue, orders: Mapping[str, BatchOrder], options: BatchOptions, job: JobContext
+    queue: BatchQueue, orders: Mapping[str, BatchOrder], hands: _Hands, retry: int, job: JobContext
 ) -> None:
     works = {
-        name: lambda step, order=order: _work_on(queue, order, options.retry, step)
+        name: lambda step, order=order: _work_on(queue, hands.work, order, retry, step)
         for name, order in orders.items()
     }
-    for name, outcome in side_by_side(works, at_once=options.jobs, job=job):
+    for name, outcome in side_by_side(works, at_once=hands.at_once, job=job):
         if isinstance(outcome, SongResult):
             queue.finish(orders[name].song, outcome)
         elif not isinstance(outcome, CancelledError):
             queue.fail(orders[name].song, outcome)
 
 
-def _work_on(queue: BatchQueue, order: BatchOrder, retry: int, job: JobContext) -> SongResult:
+def _work_on(
+    queue: BatchQueue,
+    work: _Work,
+    order: BatchOrder,
+    retry: int,
+    job: JobContext,
+) -> SongResult:
     """One song, tried again where that may help."""
     for attempts_left in range(retry, -1, -1):
         queue.start(order.song)
         try:
-            return work_in_worker(order, job)
+            return work(order, job)
         except _FINAL:
             raise
         except WorkstationError:

@@ -93,7 +93,10 @@ class BatchQueue:
 
     def _run(self, statement: str, *values: object) -> list[tuple[object, ...]]:
         with self._lock, self._connection:
-            return self._connection.execute(statement, values).fetchall()
+            return self._execute(statement, *values)
+
+    def _execute(self, statement: str, *values: object) -> list[tuple[object, ...]]:
+        return self._connection.execute(statement, values).fetchall()
 
     def begin(self, songs: list[Path], wish: str) -> list[Path]:
         """Put songs into the queue, and tell which of them are to be done.
@@ -108,32 +111,35 @@ class BatchQueue:
         Raises:
             InputError: A file cannot be read.
         """
-        self._run("UPDATE songs SET state = 'waiting' WHERE state = 'running'")
-        open_songs = []
-        for song in songs:
-            try:
-                stat = song.stat()
-            except OSError as error:
-                raise InputError(
-                    f"{shown(song)} cannot be read: {error.strerror}.", "Check the file."
-                ) from error
-            task = (stat.st_size, stat.st_mtime_ns, wish)
-            there = self._run(
-                "SELECT size, changed_ns, wish, state FROM songs WHERE path = ?", _bytes(song)
-            )
-            if there and there[0] == (*task, "done"):
-                continue
-            open_songs.append(song)
-            self._run(
-                "INSERT INTO songs (path, size, changed_ns, wish, state)"
-                " VALUES (?, ?, ?, ?, 'waiting') ON CONFLICT (path) DO UPDATE SET size ="
-                " excluded.size, changed_ns = excluded.changed_ns, wish = excluded.wish,"
-                " state = 'waiting', result = NULL, problem = NULL, remedy = NULL,"
-                " exit_code = NULL",
-                _bytes(song),
-                *task,
-            )
-        return open_songs
+        # One transaction: waiting for the disk after every song would take hours for a million.
+        with self._lock, self._connection:
+            self._execute("UPDATE songs SET state = 'waiting' WHERE state = 'running'")
+            return [song for song in songs if self._is_to_be_done(song, wish)]
+
+    def _is_to_be_done(self, song: Path, wish: str) -> bool:
+        """Note a song as waiting, unless it is done."""
+        try:
+            stat = song.stat()
+        except OSError as error:
+            raise InputError(
+                f"{shown(song)} cannot be read: {error.strerror}.", "Check the file."
+            ) from error
+        task = (stat.st_size, stat.st_mtime_ns, wish)
+        there = self._execute(
+            "SELECT size, changed_ns, wish, state FROM songs WHERE path = ?", _bytes(song)
+        )
+        if there and there[0] == (*task, "done"):
+            return False
+        self._execute(
+            "INSERT INTO songs (path, size, changed_ns, wish, state)"
+            " VALUES (?, ?, ?, ?, 'waiting') ON CONFLICT (path) DO UPDATE SET size ="
+            " excluded.size, changed_ns = excluded.changed_ns, wish = excluded.wish,"
+            " state = 'waiting', result = NULL, problem = NULL, remedy = NULL,"
+            " exit_code = NULL",
+            _bytes(song),
+            *task,
+        )
+        return True
 
     def start(self, song: Path) -> None:
         """Note that a song is in progress."""

@@ -87,17 +87,18 @@ def work_on_song(order: BatchOrder, job: JobContext) -> SongResult:
 
 
 def _work(order: bytes, job: JobContext) -> SongResult:
-    return work_on_song(_decode(order), job)
+    return work_on_song(decode_order(order), job)
 
 
 def _defect(order: bytes, words: str) -> WorkstationError:
     return WorkstationError(
-        f"{shown(_decode(order).song)} failed: {words}.",
+        f"{shown(decode_order(order).song)} failed: {words}.",
         f"This is a defect of workstation; the details are in {_TRADE.log}.",
     )
 
 
-def _decode(order: bytes) -> BatchOrder:
+def decode_order(order: bytes) -> BatchOrder:
+    """Read an order as it travels."""
     return msgspec.json.decode(order, type=BatchOrder, dec_hook=decode_path)
 
 

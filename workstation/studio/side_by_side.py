@@ -46,7 +46,7 @@ class _Board:
         with self._lock:
             done = (self._ended + sum(self._fractions.values())) / self._total
             number = min(self._ended + 1, self._total)
-            job.report(done, f"{number} of {self._total}, {self._last}")
+            job.report(done, ", ".join(filter(None, [f"{number} of {self._total}", self._last])))
 
 
 def side_by_side(
