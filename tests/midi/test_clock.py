@@ -84,6 +84,23 @@ def test_a_pause_stops_and_goes_on_at_the_next_sixteenth():
     assert song.messages() == [position(0), START, STOP, position(15), CONTINUE]
 
 
+def test_an_edited_grid_is_followed_from_the_next_sixteenth_on():
+    song = Song(STEADY)
+    song.run(2.0)
+    sent = len(song.clocks())
+    later = BeatGrid.constant(bpm=90, first_beat_s=0.6, duration_s=30)
+    later_clock_s = 60 / 90 / 24
+    song.plan.follow(later)
+    song.run(3.0)
+    assert song.messages() == [position(0), START, STOP, position(9), CONTINUE]
+    after = np.array(song.clocks()[sent:])
+    lines = np.array([later.time_at(k / 24) for k in range(24 * 8)])
+    off = np.abs(after[:, None] - lines[None]).min(axis=1)
+    assert off[0] < later_clock_s / 2  # A line just passed counts, and its clock comes at once.
+    assert off[1:].max() < 0.002
+    assert np.diff(after).min() > 0.01  # No two at once.
+
+
 def test_a_jump_is_told_as_stop_place_and_continue():
     song = Song(STEADY)
     song.run(1.0)

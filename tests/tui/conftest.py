@@ -60,19 +60,19 @@ async def until(pilot, condition, seconds=15.0):
     raise AssertionError("it did not happen")
 
 
-def drive(script, path=None, size=(100, 30)):
+def drive(script, path=None, size=(100, 30), *, any_controller=False):
     """Run the application without a terminal, and a script that presses its keys."""
     from workstation.tui.app import WorkstationApp
 
     async def run():
-        app = WorkstationApp(path, SILENT, Connections(any_controller=False))
+        app = WorkstationApp(path, SILENT, Connections(any_controller=any_controller))
         async with app.run_test(size=size) as pilot:
             await script(app, pilot)
 
     asyncio.run(run())
 
 
-def drive_session(script, path, size=(100, 30)):
+def drive_session(script, path, size=(100, 30), *, any_controller=False):
     """The same, with a session open and its player running."""
     from workstation.tui.screens.session import SessionScreen
 
@@ -83,7 +83,7 @@ def drive_session(script, path, size=(100, 30)):
         await pilot.pause(0.15)
         await script(app, pilot, screen)
 
-    drive(opened, path, size)
+    drive(opened, path, size, any_controller=any_controller)
 
 
 def text_of(app):

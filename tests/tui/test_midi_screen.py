@@ -14,6 +14,9 @@ def test_devices_monitor_and_learning(folder, monkeypatch):
         box = MidiBox(server, "Strange Box")
 
         async def script(app, pilot, screen):
+            await pilot.press("space")
+            await until(pilot, lambda: screen.player.state.playing)
+            player, pid = screen.player, screen.player._process.pid
             await pilot.press("d")
             await until(pilot, lambda: "no mapping: press l" in text_of(app))
             await pilot.press("m")
@@ -28,9 +31,17 @@ def test_devices_monitor_and_learning(folder, monkeypatch):
             await until(pilot, lambda: "CC 21" in text_of(app))
             await pilot.press("d")
             await until(pilot, lambda: app.screen is screen)
+            # What was learned works at once, and the music did not stop for it.
+            await until(pilot, lambda: any(c["connected"] for c in player.controllers))
+            for value in range(127, -1, -8):  # Through where the fader stands: it is picked up.
+                box.send([0xB0, 21, value])
+            box.send([0xB0, 21, 0])
+            await until(pilot, lambda: player.value("bass.gain") < -30)
+            assert screen.player is player
+            assert player._process.pid == pid
             box.kill()
 
-        drive_session(script, folder / "Night Drive.remix", size=(120, 40))
+        drive_session(script, folder / "Night Drive.remix", size=(120, 40), any_controller=True)
     (file,) = (folder / "config" / "presets").glob("*.toml")
     (row,) = tomllib.loads(file.read_text())["bind"]
     assert row["to"] == "bass.gain"

@@ -49,6 +49,11 @@ class ClockPlan:
         # Where a device is to go on once the clocks before that place are sent.
         self._target: int | None = None
         self._sent_at = -math.inf
+        self._next_grid: BeatGrid | None = None
+
+    def follow(self, grid: BeatGrid) -> None:
+        """Go by another grid from the next message on; any thread may say so."""
+        self._next_grid = grid
 
     def advance(self, now: float, *, playing: bool, position_s: float) -> tuple[list[bytes], float]:
         """Tell what is due.
@@ -65,7 +70,10 @@ class ClockPlan:
             was_running, self._running, self._target = self._running, False, None
             return [_STOP] if was_running else [], now + _POLL_S
         off = (position_s - now) - self._offset
-        if not self._running or abs(off) > _JUMP_S:
+        grid, self._next_grid = self._next_grid, None
+        if grid is not None:
+            self._grid = grid
+        if not self._running or abs(off) > _JUMP_S or grid is not None:
             self._aim(now, position_s)
         else:
             self._offset += _FOLLOW * off
@@ -138,6 +146,10 @@ class MidiClock:
         self._send = send
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="clock", daemon=True)
+
+    def follow(self, grid: BeatGrid) -> None:
+        """Go by another grid from now on: devices are told the place anew."""
+        self._plan.follow(grid)
 
     def start(self) -> None:
         """Begin to send."""

@@ -665,10 +665,7 @@ class Player:
         self._request("group", number=number, stems=list(stems))
 
     def set_grid(self, grid: BeatGrid) -> None:
-        """Go by another beat grid from now on: clicks, bars, loops and what waits for lines.
-
-        MIDI clock follows the grid that the player was opened with.
-        """
+        """Go by another beat grid from now on: clicks, bars, loops, MIDI clock, quantising."""
         self._setup = msgspec.structs.replace(self._setup, grid=grid)
         self._request("grid", grid=grid)
 
@@ -676,6 +673,10 @@ class Player:
     def grid(self) -> BeatGrid | None:
         """The beat grid that is gone by."""
         return self._setup.grid
+
+    def reload_controllers(self) -> None:
+        """Read the MIDI mappings again, after one was learned or edited; the music goes on."""
+        self._request("controllers")
 
     # -- takes --------------------------------------------------------------------------------
 

@@ -103,6 +103,7 @@ class PlayerProcess:
         self._journal: TakeJournal | None = None
         self._journal_lock = threading.Lock()
         self._pages = PageKeeper(tracks, order.sample_rate_hz, self._wanted_frames)
+        self._midi: MidiSystem | None = None
         self._hub: ControllerHub | None = None
         self._clock: MidiClock | None = None
         self._clock_ports: list[OutputPort] = []
@@ -233,16 +234,23 @@ class PlayerProcess:
 
     def _open_controllers(self) -> None:
         order = self._order
-        named = [find_mapping(name) for name in order.controllers]
-        if not (named or order.any_controller or order.clock_ports):
+        if not (order.controllers or order.any_controller or order.clock_ports):
             return
+        for name in order.controllers:
+            find_mapping(name)  # A name that is none is told also where there is no MIDI.
         try:
-            system = MidiSystem()
+            self._midi = MidiSystem()
         except UnavailableError as error:
-            if named or order.clock_ports:
+            if order.controllers or order.clock_ports:
                 raise
             self.say(f"{error.problem} {error.remedy}")
             return
+        self._open_hub(self._midi)
+        if order.clock_ports:
+            self._start_clock(self._midi)
+
+    def _open_hub(self, system: MidiSystem) -> None:
+        named = [find_mapping(name) for name in self._order.controllers]
         generic = next((m for m in named if not m.ports), None)
         choice = named or all_mappings(lambda error: self.say(f"{error.problem} {error.remedy}"))
         open_input = self._open_jack_input if isinstance(self._output, JackOutput) else None
@@ -252,8 +260,18 @@ class PlayerProcess:
         for mapping in named:
             if mapping.ports and not any(mapping_for_port(name, [mapping]) for name in here):
                 self.say(f"{mapping.name} is not plugged in; it is waited for.")
-        if order.clock_ports:
-            self._start_clock(system)
+
+    def _reload_controllers(self) -> None:
+        """Read the mappings again; the music goes on."""
+        if self._midi is None:
+            return
+        if self._hub is not None:
+            self._hub.close()
+            self._hub = None
+        try:
+            self._open_hub(self._midi)
+        except WorkstationError as error:
+            self.say(f"{error.problem} {error.remedy}")
 
     def _open_jack_input(self, name: str, receive: Callable[[bytes], None]) -> JackMidiInput:
         """Hear a controller within the callback of the sound."""
@@ -310,30 +328,38 @@ class PlayerProcess:
         performer = self.performer
         do = request["do"]
         if do == "replay":
-            take = msgspec.convert(request["take"], Take)
-            try:
-                take.check()
-                self.deck.check_start(take.start)
-            except ValueError as error:
-                self.say(f'The take "{take.name}" cannot be played: {error}.')
-            else:
-                record = bool(request["record"])
-                if record:
-                    self._take_name = request["name"]
-                performer.post(lambda: performer.replay(take, record=record))
+            self._replay(msgspec.convert(request["take"], Take), request)
         elif do == "name":
             self._take_name = request["name"]
         elif do == "group":
             performer.groups[int(request["number"])] = tuple(request["stems"])
         elif do == "grid":
-            grid = msgspec.convert(request["grid"], BeatGrid)
-            lines = GridLines(grid, self.deck.rate, self.deck.frames)
-            performer.post(lambda: setattr(performer, "lines", lines))
+            self._follow(msgspec.convert(request["grid"], BeatGrid))
+        elif do == "controllers":
+            self._reload_controllers()
         elif do == "snapshots":
             self._events.send("snapshots", states=performer.snapshots)
         elif do == "knobs":
             knobs = {} if self._hub is None else self._hub.waiting_knobs()
             self._events.send("knobs", knobs=knobs)
+
+    def _replay(self, take: Take, request: dict[str, Any]) -> None:
+        try:
+            take.check()
+            self.deck.check_start(take.start)
+        except ValueError as error:
+            self.say(f'The take "{take.name}" cannot be played: {error}.')
+            return
+        record = bool(request["record"])
+        if record:
+            self._take_name = request["name"]
+        self.performer.post(lambda: self.performer.replay(take, record=record))
+
+    def _follow(self, grid: BeatGrid) -> None:
+        lines = GridLines(grid, self.deck.rate, self.deck.frames)
+        self.performer.post(lambda: setattr(self.performer, "lines", lines))
+        if self._clock is not None:
+            self._clock.follow(grid)
 
     # -- takes --------------------------------------------------------------------------------
 

@@ -46,17 +46,17 @@ class MidiScreen(TableScreen):
     Args:
         session: Its stems can be learned by name.
         player: Knows the controllers in use.
-        reconnect: Has a player use new mappings.
+        reload: Has the player use new mappings.
     """
 
     TABLE = MIDI_ACTIONS
     BINDINGS: ClassVar = [action.binding() for action in MIDI_ACTIONS]
 
     def __init__(
-        self, session: Session, player: Player | None, reconnect: Callable[[], object]
+        self, session: Session, player: Player | None, reload: Callable[[], object]
     ) -> None:
         super().__init__()
-        self._session, self._player, self._reconnect = session, player, reconnect
+        self._session, self._player, self._reload = session, player, reload
         self._mapping: str | None = None
         self._listening = threading.Event()
         self._learning: JobContext | None = None
@@ -249,7 +249,7 @@ class MidiScreen(TableScreen):
         finally:
             self._learning = None
         self.app.call_from_thread(log.write, Text(f"kept in {path}"))
-        self.app.call_from_thread(self._reconnect)
+        self.app.call_from_thread(self._reload)
 
     @on(Failed)
     def _failed(self, event: Failed) -> None:

@@ -590,7 +590,13 @@ class SessionScreen(TableScreen):
         """Controllers."""
         from workstation.tui.screens.midi import MidiScreen
 
-        self.app.push_screen(MidiScreen(self.session, self.player, self._reconnect))
+        self.app.push_screen(MidiScreen(self.session, self.player, self._reload_controllers))
+
+    def _reload_controllers(self) -> None:
+        """Use what was learned; the music plays on."""
+        self._mappings = {}
+        if self.player is not None and self.player.failure is None:
+            self.player.reload_controllers()
 
     def do_grid(self) -> None:
         """The editor of the beat grid."""
@@ -626,7 +632,7 @@ class SessionScreen(TableScreen):
 
     @work(thread=True, exclusive=True, group="player", exit_on_error=False)
     def _reconnect(self) -> None:
-        """A new player: for new stems or new mappings. It goes on where the old one was."""
+        """A new player for new stems. It goes on where the old one was."""
         self._mappings = {}
         old, self.player = self.player, None
         if old is not None:
