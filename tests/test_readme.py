@@ -59,6 +59,7 @@ def test_the_commands_work_in_their_order(folder, program):  # noqa: F811
             *arguments,
             cwd=folder,
             WORKSTATION_CACHE_DIR=str(folder / ".cache"),
+            WORKSTATION_CONFIG_DIR=str(folder / ".config"),
             TORCH_HOME=str(folder / ".cache"),
             HF_HOME=str(folder / ".cache"),
         )

@@ -24,6 +24,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "separate": "Split a song into stems that sum to it.",
         "analyze": "Find beats, tempo, meter, key, sections, loudness.",
         "export": "Make a DAW project: stems on the song's tempo map.",
+        "templates": "See and make templates: what a project looks like.",
         "batch": "Do all this for a folder of songs.",
     },
     "Play": {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from workstation.cli.options import (
+    complete_layouts,
     complete_targets,
     input_argument,
     json_option,
@@ -48,10 +49,12 @@ class _TargetsOption(click.Option):
 )
 @click.option(
     "--template",
-    "own_project",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="A project of your own, such as an .als, that the stems are put into. Only read.",
+    "templates",
+    multiple=True,
+    metavar="NAME|FILE",
+    shell_complete=complete_layouts,
+    help="What it looks like: see `workstation templates list`; and a project of your own, such "
+    "as an .als, that the stems are put into. Only read.",
 )
 @click.option(
     "--out",
@@ -62,9 +65,7 @@ class _TargetsOption(click.Option):
 @click.option(
     "--encoding",
     type=click.Choice(["pcm24", "float32", "flac", "mp3", "aac"]),
-    default="pcm24",
-    show_default=True,
-    help="Of the audio, where the target can.",
+    help="Of the audio, where the target can.  [default: pcm24]",
 )
 @click.option("--bar-markers", is_flag=True, help="A marker on every bar, besides the sections.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export.")
@@ -76,9 +77,9 @@ def export(
     input_path: Path,
     targets: str,
     take: str | None,
-    own_project: Path | None,
+    templates: tuple[str, ...],
     out: Path | None,
-    encoding: str,
+    encoding: str | None,
     session_dir: Path | None,
     *,
     bar_markers: bool,
@@ -99,12 +100,15 @@ def export(
       workstation export song.mp3 --to reaper
       workstation export song.mp3 --to dawproject,midi --out projects
       workstation export song.remix --to reaper --take last
+      workstation export song.mp3 --to reaper --template remix
       workstation export song.mp3 --to ableton --template "My Set.als"
       workstation export stems/ --to reaper --bar-markers
     """
     from workstation.studio.exporting import check_free, check_played, check_targets, export_to
+    from workstation.studio.layouts import split_templates
     from workstation.studio.session import engine_options
 
+    layout, own_project = split_templates(templates)
     options = engine_options(**weights)
     names = check_targets(targets)
     with job_with_progress() as job:
@@ -120,6 +124,7 @@ def export(
             out=out,
             encoding=encoding,
             overwrite=overwrite,
+            layout=layout,
             own_project=own_project,
         )
         if take is not None:
@@ -137,6 +142,7 @@ def export(
             bar_markers=bar_markers,
             overwrite=overwrite,
             take=take,
+            layout=layout,
             own_project=own_project,
             job=job.part(middle, 1.0),
         )

@@ -24,6 +24,14 @@ def complete_targets(ctx: click.Context, parameter: click.Parameter, incomplete:
     return [done + comma + name for name in (*TARGETS, "all") if name.startswith(last)]
 
 
+def complete_layouts(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Offer the layouts."""
+    from workstation.export.layouts import layout_files
+
+    del ctx, parameter
+    return [name for name in layout_files() if name.startswith(incomplete)]
+
+
 def _complete_engines(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     from workstation.separate import EngineOptions, engine_cards
 

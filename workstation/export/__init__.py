@@ -1,14 +1,18 @@
 """Projects for DAWs: a song with its stems in, a folder that opens right out."""
 
 from workstation.export.folder import check_export, export
-from workstation.export.project import ExportOptions, Project, Track
+from workstation.export.lay_out import lay_out, with_lead
+from workstation.export.layouts import Layout
+from workstation.export.project import EmptyTrack, ExportOptions, Project, Track
 from workstation.export.target import Part, Target
 from workstation.export.targets import TARGETS, find_target
 from workstation.export.timeline import Timeline
 
 __all__ = [
     "TARGETS",
+    "EmptyTrack",
     "ExportOptions",
+    "Layout",
     "Part",
     "Project",
     "Target",
@@ -17,4 +21,6 @@ __all__ = [
     "check_export",
     "export",
     "find_target",
+    "lay_out",
+    "with_lead",
 ]

@@ -38,7 +38,7 @@ from workstation.export.lead_in import LeadInLimits
 from workstation.export.markers import markers_of
 from workstation.export.pieces import Clip
 from workstation.export.stem_files import ENCODINGS, StemFiles, write_stems
-from workstation.export.target import Part, Plan, Target, Written
+from workstation.export.target import LayoutPart, Part, Plan, Target, Written
 from workstation.export.text import one_line
 from workstation.export.timeline import MeterPoint, Timeline
 from workstation.model import InputError, JobContext
@@ -124,11 +124,28 @@ def _tracks_for(plan: Plan) -> tuple[LiveSet, list[_Element], _Element]:
         if track is None:
             track = live_set.add_track(plain, name)
             put(track, "Color", str(nearest_colour(stem.colour)))
+            put(track, "DeviceChain/Mixer/Speaker/Manual", str(not stem.muted).lower())
+            _set_output(track, stem.output)
         else:
             free.remove(track)
             _refuse_frozen(track, name)
         tracks.append(track)
+    for empty in plan.project.empty:
+        track = live_set.add_track(plain, one_line(empty.name))
+        put(track, "Color", str(nearest_colour(empty.colour)))
     return live_set, tracks, clip
+
+
+def _set_output(track: _Element, output: int | None) -> None:
+    """Send a track to two outputs of the device instead of the main track."""
+    if output is None:
+        return
+    routing = "DeviceChain/AudioOutputRouting"
+    pair, odd = divmod(output - 1, 2)
+    # Pairs are counted from 0; a pair that begins on an even output is one Live does not know.
+    put(track, f"{routing}/Target", f"AudioOut/External/S{pair + odd}")
+    put(track, f"{routing}/UpperDisplayString", "Ext. Out")
+    put(track, f"{routing}/LowerDisplayString", f"{2 * (pair + odd) + 1}/{2 * (pair + odd) + 2}")
 
 
 def _names(track: _Element) -> set[str]:
@@ -392,6 +409,7 @@ ABLETON = Target(
         {Part.AUDIO, Part.TEMPO, Part.SECTIONS, Part.BARS, Part.COLOURS, Part.AUTOMATION}
     ),
     encodings=ENCODINGS,
+    layout=frozenset(LayoutPart) - {LayoutPart.GROUPS},
     lead_in=LeadInLimits(shortest_quarters=1 / 4, fastest_bpm=999.0),
     own_projects=(".als",),
     write=write_ableton,

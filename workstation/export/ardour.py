@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from workstation.export.markers import markers_of
+from workstation.export.project import EmptyTrack
 from workstation.export.stem_files import StemFiles, write_stems
-from workstation.export.target import Part, Plan, Target, Written
+from workstation.export.target import LayoutPart, Part, Plan, Target, Written
 from workstation.export.text import one_line
 from workstation.export.timeline import MeterPoint, Timeline
 from workstation.model import JobContext
@@ -32,6 +33,7 @@ _VERSION = "7002"
 _DATA_FORMATS = {"pcm24": "FormatInt24", "float32": "FormatFloat"}
 # Ports are named after their track, and a port's name may have 255 bytes with its client's.
 _MOST_NAME_BYTES = 120
+_MUTE_POINTS = "PreFader,PostFader,Listen,Main"
 # What Ardour itself calls its own routes.
 _TAKEN_NAMES = ("Master", "Monitor", "Auditioner", "Click")
 
@@ -47,6 +49,8 @@ class _Track(msgspec.Struct, frozen=True):
     playlist: int
     region: int
     sources: tuple[int, ...]
+    muted: bool = False
+    output: int | None = None
 
     @property
     def outputs(self) -> int:
@@ -102,6 +106,8 @@ def _tracks_of(plan: Plan, files: StemFiles, ids: Iterator[int]) -> list[_Track]
             playlist=next(ids),
             region=next(ids),
             sources=tuple(itertools.islice(ids, channels)),
+            muted=track.muted,
+            output=track.output,
         )
         for name, track, file, channels in zip(
             names, tracks, files.names, files.channels, strict=True
@@ -120,7 +126,7 @@ def session_xml(plan: Plan, files: StemFiles, name: str) -> bytes:
     from lxml import etree
 
     ids = itertools.count(1)
-    tracks = _tracks_of(plan, files, ids)
+    tracks, empty = _tracks_of(plan, files, ids), plan.project.empty
     root = etree.Element(
         "Session",
         {"version": _VERSION, "name": name, "sample-rate": str(plan.project.sample_rate_hz)},
@@ -135,8 +141,15 @@ def session_xml(plan: Plan, files: StemFiles, name: str) -> bytes:
     _add(root, "Regions", {})
     _add_locations(root, plan, ids)
     _add(root, "Bundles", {})
-    _add_routes(root, tracks, ids)
-    _add_playlists(root, plan, tracks)
+    routes = _add_routes(root, tracks, ids)
+    playlists = _add_playlists(root, plan, tracks)
+    names = _route_names([*(t.name for t in tracks), *(one_line(e.name) for e in empty)])
+    for order, track in enumerate(empty, start=len(tracks) + 1):
+        name = names[order - 1]
+        number = _add_empty(routes, name, track, order, ids)
+        if number is not None:
+            owner = routes[-1].get("id", "")
+            _add_playlist(playlists, number, name, owner)
     _add(root, "UnusedPlaylists", {})
     _add(root, "RouteGroups", {})
     _add_click(root, ids)
@@ -206,7 +219,7 @@ def _audio_time(time_s: float) -> str:
     return f"a{_superclocks(time_s)}"
 
 
-def _add_routes(root: _Element, tracks: list[_Track], ids: Iterator[int]) -> None:
+def _add_routes(root: _Element, tracks: list[_Track], ids: Iterator[int]) -> _Element:
     parent = _add(root, "Routes", {})
     width = max(track.outputs for track in tracks)
     master = {"version": _VERSION, "id": next(ids), "name": "Master", "default-type": "audio"}
@@ -219,6 +232,7 @@ def _add_routes(root: _Element, tracks: list[_Track], ids: Iterator[int]) -> Non
     _add_processors(route, "Master", ("trim", "amp", "main-outs", "meter"), ids)
     for order, track in enumerate(tracks, start=1):
         _add_track(parent, track, order, ids)
+    return parent
 
 
 def _add_track(parent: _Element, track: _Track, order: int, ids: Iterator[int]) -> None:
@@ -244,9 +258,41 @@ def _add_track(parent: _Element, track: _Track, order: int, ids: Iterator[int]) 
     inputs: dict[int, list[str]] = {side: [] for side in range(1, track.channels + 1)}
     _add_ports(route, track.name, "Input", inputs, ids)
     outputs = {side: [f"Master/audio_in {side}"] for side in range(1, track.outputs + 1)}
+    if track.output is not None:
+        outputs = {side: [f"system:playback_{track.output + side - 1}"] for side in outputs}
     _add_ports(route, track.name, "Output", outputs, ids)
+    if track.muted:
+        _add(route, "MuteMaster", {"mute-point": _MUTE_POINTS, "muted": 1})
     kinds = ("diskreader", "trim", "amp", "meter", "main-outs")
     _add_processors(route, track.name, kinds, ids)
+
+
+def _add_empty(
+    parent: _Element, name: str, empty: EmptyTrack, order: int, ids: Iterator[int]
+) -> int | None:
+    """A bus, or a track without regions, whose playlist's number is returned."""
+    values: dict[str, object] = {
+        "version": _VERSION,
+        "id": next(ids),
+        "name": name,
+        "default-type": "audio",
+        "strict-io": 0,
+        "active": 1,
+        "meter-point": "MeterPostFader",
+    }
+    playlist = None if empty.bus else next(ids)
+    if playlist is not None:
+        values |= {"audio-playlist": playlist, "mode": "Normal"}
+    route = _add(parent, "Route", values)
+    colour = int(empty.colour[1:], 16) << 8 | 0xFF
+    flags = "AudioBus,OrderSet" if empty.bus else "AudioTrack,OrderSet"
+    _add(route, "PresentationInfo", {"order": order, "flags": flags, "color": colour})
+    _add_ports(route, name, "Input", {1: [], 2: []}, ids)
+    outputs = {side: [f"Master/audio_in {side}"] for side in (1, 2)}
+    _add_ports(route, name, "Output", outputs, ids)
+    reads = () if empty.bus else ("diskreader",)
+    _add_processors(route, name, (*reads, "trim", "amp", "meter", "main-outs"), ids)
+    return playlist
 
 
 def _add_ports(
@@ -279,19 +325,23 @@ def _add_processors(route: _Element, name: str, kinds: tuple[str, ...], ids: Ite
             _add(processor, "PannerShell", {"bypassed": 1, "user-panner": "", "linked-to-route": 1})
 
 
-def _add_playlists(root: _Element, plan: Plan, tracks: list[_Track]) -> None:
+def _add_playlist(parent: _Element, number: int, name: str, owner: object) -> _Element:
+    values = {
+        "id": number,
+        "name": name,
+        "type": "audio",
+        "orig-track-id": owner,
+        "frozen": 0,
+        "combine-ops": 0,
+    }
+    return _add(parent, "Playlist", values)
+
+
+def _add_playlists(root: _Element, plan: Plan, tracks: list[_Track]) -> _Element:
     parent = _add(root, "Playlists", {})
     length = f"{_audio_time(plan.project.duration_s)}@a0"
     for track in tracks:
-        values = {
-            "id": track.playlist,
-            "name": track.name,
-            "type": "audio",
-            "orig-track-id": track.route,
-            "frozen": 0,
-            "combine-ops": 0,
-        }
-        playlist = _add(parent, "Playlist", values)
+        playlist = _add_playlist(parent, track.playlist, track.name, track.route)
         region = {
             "name": track.name,
             "id": track.region,
@@ -320,6 +370,7 @@ def _add_playlists(root: _Element, plan: Plan, tracks: list[_Track]) -> None:
         for channel, source in enumerate(track.sources):
             region[f"source-{channel}"] = region[f"master-source-{channel}"] = source
         _add(playlist, "Region", region)
+    return parent
 
 
 def _add_click(root: _Element, ids: Iterator[int]) -> None:
@@ -397,5 +448,6 @@ ARDOUR = Target(
     ),
     carries=frozenset({Part.AUDIO, Part.TEMPO, Part.SECTIONS, Part.BARS, Part.COLOURS}),
     encodings=tuple(_DATA_FORMATS),
+    layout=frozenset(LayoutPart) - {LayoutPart.GROUPS},
     write=write_ardour,
 )

@@ -13,7 +13,7 @@ from workstation.export.automation import Curve, Point, Switch, in_quarters
 from workstation.export.markers import markers_of
 from workstation.export.pieces import Clip
 from workstation.export.stem_files import StemFiles, write_stems
-from workstation.export.target import Part, Plan, Target, Written
+from workstation.export.target import LayoutPart, Part, Plan, Target, Written
 from workstation.export.text import one_line
 from workstation.model import JobContext
 from workstation.model.names import ascii_name
@@ -111,26 +111,28 @@ def _add_structure(root: _Element, plan: Plan, files: StemFiles) -> None:
     from lxml import etree
 
     structure = etree.SubElement(root, "Structure")
-    for index, track in enumerate(plan.project.tracks):
-        element = etree.SubElement(
-            structure,
-            "Track",
-            contentType="audio",
-            loaded="true",
-            id=f"track{index}",
-            name=one_line(track.name),
-            color=track.colour,
-        )
-        channel = etree.SubElement(
-            element,
-            "Channel",
-            audioChannels=str(files.channels[index]),
-            destination="master",
-            role="regular",
-            solo="false",
-            id=f"channel{index}",
-        )
-        _add_mixer(channel, f"track{index}")
+    for number, group in enumerate(plan.project.folders):
+        parent, destination = structure, "master"
+        if group.name:
+            destination = f"groupchannel{number}"
+            look = {"name": one_line(group.name), "color": group.colour}
+            parent = _add_track(structure, f"group{number}", "tracks", look)
+            channel = _add_channel(parent, destination, "master", "master", 2)
+            _add_mixer(channel, f"group{number}")
+        for index in group.tracks:
+            track = plan.project.tracks[index]
+            look = {"name": one_line(track.name), "color": track.colour}
+            element = _add_track(parent, f"track{index}", "audio", look)
+            width = files.channels[index]
+            channel = _add_channel(element, f"channel{index}", destination, "regular", width)
+            _add_mixer(channel, f"track{index}", muted=track.muted)
+        for index in group.empty:
+            empty = plan.project.empty[index]
+            look = {"name": one_line(empty.name), "color": empty.colour}
+            element = _add_track(parent, f"empty{index}", "audio", look)
+            role = "effect" if empty.bus else "regular"
+            channel = _add_channel(element, f"emptychannel{index}", destination, role, 2)
+            _add_mixer(channel, f"empty{index}")
     master = etree.SubElement(
         structure,
         "Track",
@@ -145,10 +147,33 @@ def _add_structure(root: _Element, plan: Plan, files: StemFiles) -> None:
     _add_mixer(channel, "master")
 
 
-def _add_mixer(channel: _Element, owner: str) -> None:
+def _add_track(parent: _Element, number: str, content: str, look: dict[str, str]) -> _Element:
     from lxml import etree
 
-    etree.SubElement(channel, "Mute", value="false", id=f"{owner}mute", name="Mute")
+    values = {"contentType": content, "loaded": "true", "id": number, **look}
+    return etree.SubElement(parent, "Track", dict(values))
+
+
+def _add_channel(
+    track: _Element, number: str, destination: str, role: str, channels: int
+) -> _Element:
+    from lxml import etree
+
+    return etree.SubElement(
+        track,
+        "Channel",
+        audioChannels=str(channels),
+        destination=destination,
+        role=role,
+        solo="false",
+        id=number,
+    )
+
+
+def _add_mixer(channel: _Element, owner: str, *, muted: bool = False) -> None:
+    from lxml import etree
+
+    etree.SubElement(channel, "Mute", value=str(muted).lower(), id=f"{owner}mute", name="Mute")
     etree.SubElement(channel, "Pan", _CENTRE, id=f"{owner}pan", name="Pan")
     etree.SubElement(channel, "Volume", _UNITY, id=f"{owner}volume", name="Volume")
 
@@ -304,5 +329,6 @@ DAWPROJECT = Target(
         {Part.AUDIO, Part.TEMPO, Part.SECTIONS, Part.BARS, Part.COLOURS, Part.AUTOMATION}
     ),
     encodings=("pcm24", "float32"),
+    layout=frozenset(LayoutPart) - {LayoutPart.OUTPUTS},
     write=write_dawproject,
 )

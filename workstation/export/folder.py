@@ -114,7 +114,7 @@ def export(
         work.mkdir()
         try:
             with SessionLock(work):
-                report = _fill(plan, target, work, job)
+                report = _fill(plan, project, target, work, job)
                 job.check()
             (work / LOCK_FILE).unlink()
             _put_in_place(work, final)
@@ -137,10 +137,16 @@ def _clear(work: Path) -> None:
         shutil.rmtree(work)
 
 
-def _fill(plan: Plan, target: Target, work: Path, job: JobContext) -> ExportReport:
+def _fill(
+    plan: Plan, project: Project, target: Target, work: Path, job: JobContext
+) -> ExportReport:
     """Write everything into the hidden folder."""
     written = target.write(plan, work, job)
-    dropped = (*written.notes, *lost_parts(plan, target), *_copy_cover(plan.project.cover, work))
+    dropped = (
+        *written.notes,
+        *lost_parts(plan, project, target),
+        *_copy_cover(plan.project.cover, work),
+    )
     text = readme_text(plan, target, dropped)
     (work / _README).write_text(text, encoding="utf-8", newline="\n")
     files = sorted(

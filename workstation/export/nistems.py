@@ -117,7 +117,11 @@ def _blocks(project: Project, stems: list[_Stem], job: JobContext) -> Iterator[l
         done = 0
         while done < project.frames:
             job.check()
-            blocks = [_stereo(reader.read(_BLOCK_FRAMES)) for reader in readers]
+            lead = min(_BLOCK_FRAMES, max(0, project.lead_frames - done))
+            blocks = [
+                np.zeros((2, lead), np.float32) if lead else _stereo(reader.read(_BLOCK_FRAMES))
+                for reader in readers
+            ]
             silence = np.zeros_like(blocks[0])
             yield [sum((blocks[index] for index in s.tracks), start=silence) for s in stems]
             done += silence.shape[1]
@@ -155,5 +159,6 @@ NISTEMS = Target(
     ),
     carries=frozenset({Part.AUDIO, Part.COLOURS}),
     encodings=tuple(_CODECS),
+    layout=frozenset(),
     write=write_nistems,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -11,15 +12,52 @@ from workstation.model.take import Take
 
 
 class Track(msgspec.Struct, frozen=True):
-    """A stem as a track: its name, its float32 WAV and its colour (`#rrggbb`).
+    """A stem as a track.
 
-    `stem` is what takes call it, where that is not its name.
+    Attributes:
+        name: As it is shown.
+        path: Its float32 WAV.
+        colour: As `#rrggbb`.
+        stem: What takes call it, where that is not its name.
+        group: Name of the folder of tracks that it lies in; empty for none.
+        muted: Whether it is muted at first.
+        output: First of its two outputs of the device, from 1; None is the master.
+        made: Whether it is no stem of the song but made for the project, of its length.
     """
 
     name: str
     path: Path
     colour: str
     stem: str = ""
+    group: str = ""
+    muted: bool = False
+    output: int | None = None
+    made: bool = False
+
+
+class EmptyTrack(msgspec.Struct, frozen=True):
+    """A track without audio, for what the user adds; a bus is fed by other tracks."""
+
+    name: str
+    colour: str
+    group: str = ""
+    bus: bool = False
+
+
+class Folder(NamedTuple):
+    """A group of tracks, or one track alone, whose `name` is empty.
+
+    Attributes:
+        name: Of the group.
+        colour: Of its first track.
+        tracks: Indices into the tracks of the project.
+        empty: Indices into its empty tracks.
+    """
+
+    name: str
+    colour: str
+    tracks: list[int]
+    empty: list[int]
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +68,8 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
         artist: Who made it; empty if unknown.
         tracks: The stems in order; all have the rate and the frames of the song.
         sample_rate_hz: Of the song and every stem.
-        frames: Samples per channel of the song and every stem.
+        frames: Samples per channel of the project: of every stem, and of the lead.
+        lead_frames: Silence before every stem.
         grid: Its beats; None if none were found.
         key: Its key; None if it has none.
         sections: Its form.
@@ -38,6 +77,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
         engine: Who separated the stems.
         cover: Its picture.
         take: The performance that becomes automation; its stems are those of the tracks.
+        empty: Tracks for what the user adds, after the others.
     """
 
     title: str
@@ -52,11 +92,27 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     engine: str = ""
     cover: Path | None = None
     take: Take | None = None
+    lead_frames: int = 0
+    empty: tuple[EmptyTrack, ...] = ()
 
     @property
     def duration_s(self) -> float:
         """Length in seconds."""
         return self.frames / self.sample_rate_hz
+
+    @property
+    def folders(self) -> list[Folder]:
+        """The tracks and empty tracks, those of a group together where its first one is."""
+        found: dict[str, Folder] = {}
+        tracks: list[Track | EmptyTrack] = [*self.tracks, *self.empty]
+        for number, track in enumerate(tracks):
+            key = track.group or f"\0{number}"  # A track without a group stands alone.
+            folder = found.setdefault(key, Folder(track.group, track.colour, [], []))
+            if isinstance(track, Track):
+                folder.tracks.append(number)
+            else:
+                folder.empty.append(number - len(self.tracks))
+        return list(found.values())
 
 
 class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):

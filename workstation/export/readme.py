@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
+from workstation.export.project import Track
 from workstation.export.stem_files import LOWERED
 from workstation.export.target import Part, Plan, Target, where_it_starts
 from workstation.export.text import one_line
@@ -41,7 +42,7 @@ def readme_text(plan: Plan, target: Target, dropped: tuple[str, ...]) -> str:
         elif plan.options.own_project is not None:
             parts += [_wrap("Tracks that were there keep their levels and their devices."), ""]
         elif exact and not any(LOWERED in words for words in dropped):
-            parts += [_wrap("All tracks are at unity gain; together they sum to the song."), ""]
+            parts += [_wrap(_sum_words(project.tracks)), ""]
         else:
             parts += [_wrap("All tracks are at unity gain."), ""]
     if dropped:
@@ -52,6 +53,16 @@ def readme_text(plan: Plan, target: Target, dropped: tuple[str, ...]) -> str:
         ]
         parts.append("")
     return "\n".join([*parts, _wrap(SIGNATURE)]) + "\n"
+
+
+def _sum_words(tracks: tuple[Track, ...]) -> str:
+    muted = ", ".join(one_line(track.name) for track in tracks if track.muted)
+    made = ", ".join(one_line(track.name) for track in tracks if track.made)
+    if not muted and not made:
+        return "All tracks are at unity gain; together they sum to the song."
+    words = "All tracks are at unity gain; the stems together sum to the song."
+    words += f" Muted at first: {muted}." if muted else ""
+    return words + (f" No stem of it: {made}." if made else "")
 
 
 def _facts(plan: Plan, target: Target) -> dict[str, str]:

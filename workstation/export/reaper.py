@@ -8,8 +8,9 @@ from pathlib import Path
 from workstation.export.automation import Curve
 from workstation.export.markers import markers_of
 from workstation.export.pieces import Clip
+from workstation.export.project import Folder, Track
 from workstation.export.stem_files import ENCODINGS, StemFiles, write_stems
-from workstation.export.target import Part, Plan, Target, Written
+from workstation.export.target import LayoutPart, Part, Plan, Target, Written
 from workstation.export.text import one_line
 from workstation.export.timeline import MeterPoint
 from workstation.model import JobContext
@@ -53,9 +54,62 @@ def project_lines(plan: Plan, files: StemFiles) -> list[str]:
         *_tempo_lines(plan),
         *_marker_lines(plan),
     ]
-    for index in range(len(project.tracks)):
-        lines += _track_lines(plan, files, index)
+    for number, group in enumerate(project.folders):
+        lines += _folder_lines(plan, files, group, number)
     return [*lines, ">"]
+
+
+def _folder_lines(plan: Plan, files: StemFiles, group: Folder, number: int) -> list[str]:
+    """A track with the tracks that lie in it, or one that lies in none."""
+    tracks = [
+        *(_track_lines(plan, files, index) for index in group.tracks),
+        *(_empty_lines(plan, index) for index in group.empty),
+    ]
+    if not group.name:
+        return tracks[0]
+    # The last track of a folder closes it.
+    tracks[-1].insert(2, "    ISBUS 2 -1")
+    head = [
+        *_head_lines(plan, group.name, group.colour, f"group {number}"),
+        f"    NCHAN {max(_track_channels(files.channels[i]) for i in group.tracks or [0])}",
+        "    MAINSEND 1 0",
+        "  >",
+    ]
+    head.insert(2, "    ISBUS 1 1")
+    return [*head, *(line for track in tracks for line in track)]
+
+
+def _head_lines(
+    plan: Plan, name: str, colour: str, which: str, *, muted: bool = False
+) -> list[str]:
+    return [
+        f"  <TRACK {_guid(plan, which)}",
+        f"    NAME {quoted(name)}",
+        f"    PEAKCOL {_colour(colour)}",
+        "    BEAT -1",
+        "    VOLPAN 1 0 -1 -1 1",
+        f"    MUTESOLO {int(muted)} 0 0",
+    ]
+
+
+def _empty_lines(plan: Plan, index: int) -> list[str]:
+    """A track without items: what REAPER has for a bus, too."""
+    track = plan.project.empty[index]
+    which = f"empty {index}"
+    return [
+        *_head_lines(plan, track.name, track.colour, which),
+        "    NCHAN 2",
+        f"    TRACKID {_guid(plan, which)}",
+        "    MAINSEND 1 0",
+        "  >",
+    ]
+
+
+def _output_lines(track: Track) -> list[str]:
+    """Where the sound goes: to the master or its folder, or to two outputs of the device."""
+    if track.output is None:
+        return ["    MAINSEND 1 0"]
+    return ["    MAINSEND 0 0", f"    HWOUT {track.output - 1} 0 1 0 0 0 0 -1:U -1"]
 
 
 def quoted(text: str) -> str:
@@ -130,15 +184,10 @@ def _marker_lines(plan: Plan) -> list[str]:
 def _track_lines(plan: Plan, files: StemFiles, index: int) -> list[str]:
     track, name = plan.project.tracks[index], files.names[index]
     return [
-        f"  <TRACK {_guid(plan, f'track {index}')}",
-        f"    NAME {quoted(track.name)}",
-        f"    PEAKCOL {_colour(track.colour)}",
-        "    BEAT -1",
-        "    VOLPAN 1 0 -1 -1 1",
-        "    MUTESOLO 0 0 0",
+        *_head_lines(plan, track.name, track.colour, f"track {index}", muted=track.muted),
         f"    NCHAN {_track_channels(files.channels[index])}",
         f"    TRACKID {_guid(plan, f'track {index}')}",
-        "    MAINSEND 1 0",
+        *_output_lines(track),
         *_envelope_lines(plan, index),
         *(line for clip in plan.arrangement.clips for line in _item_lines(plan, name, index, clip)),
         "  >",
@@ -227,6 +276,7 @@ REAPER = Target(
         {Part.AUDIO, Part.TEMPO, Part.SECTIONS, Part.BARS, Part.COLOURS, Part.AUTOMATION}
     ),
     encodings=ENCODINGS,
+    layout=frozenset(LayoutPart),
     cut_bars=True,
     write=write_reaper,
 )

@@ -55,12 +55,18 @@ def check_stems(project: Project) -> None:
         raise InputError(f"{one_line(project.title)} has no stems.", "Separate the song first.")
     for track in project.tracks:
         info = probe(track.path)
-        if (info.frames, info.sample_rate_hz) != (project.frames, project.sample_rate_hz):
+        frames = project.frames - lead_of(project, track)
+        if (info.frames, info.sample_rate_hz) != (frames, project.sample_rate_hz):
             raise InputError(
                 f"{one_line(str(track.path))} has {info.frames} frames at {info.sample_rate_hz} "
-                f"Hz; the song has {project.frames} at {project.sample_rate_hz} Hz.",
+                f"Hz; the song has {frames} at {project.sample_rate_hz} Hz.",
                 "Separate the song again.",
             )
+
+
+def lead_of(project: Project, track: Track) -> int:
+    """Frames of silence before what is in the file of a track."""
+    return 0 if track.made else project.lead_frames
 
 
 def audio_bytes(project: Project, encoding: str) -> int:
@@ -162,6 +168,10 @@ def _write_stem(
         ) as writer,
     ):
         done = 0
+        while done < lead_of(project, track):
+            count = min(_BLOCK_FRAMES, lead_of(project, track) - done)
+            writer.write(np.zeros((reader.channels, count), np.float32))
+            done += count
         while (block := reader.read(_BLOCK_FRAMES)).shape[1]:
             job.check()
             done += block.shape[1]

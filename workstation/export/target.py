@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import msgspec
 
 from workstation.export.automation import Arrangement, arrange
 from workstation.export.lead_in import EVERY_HOST, LeadInLimits
-from workstation.export.project import ExportOptions, Project
+from workstation.export.project import EmptyTrack, ExportOptions, Project, Track
 from workstation.export.text import one_line
 from workstation.export.timeline import Timeline
 from workstation.model import JobContext
@@ -31,6 +31,16 @@ class Part(enum.Enum):
     COLOURS = "track colours"
     KEY = "key"
     AUTOMATION = "take as automation"
+
+
+class LayoutPart(enum.Enum):
+    """A part of a layout that a format carries or loses."""
+
+    GROUPS = "groups"
+    EMPTY = "empty tracks"
+    MUTES = "mutes"
+    OUTPUTS = "outputs"
+    MADE = "tracks that are no stems"
 
 
 class Plan(msgspec.Struct, frozen=True, dict=True):
@@ -76,6 +86,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         scratch_copies: How often all audio lies on the disk besides the finished files.
         cut_bars: Whether a bar may be shorter than its meter (see `lead_in`).
         lead_in: How short and fast its first bar may be, where bars cannot be cut.
+        layout: Parts of a layout that arrive.
         own_projects: Suffixes of the user's own projects that it can fill; empty if it cannot.
         write: Writes the project into a folder.
     """
@@ -90,12 +101,16 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     scratch_copies: int = 0
     cut_bars: bool = False
     lead_in: LeadInLimits = EVERY_HOST
+    layout: frozenset[LayoutPart] = frozenset({LayoutPart.MADE})
     own_projects: tuple[str, ...] = ()
     write: Callable[[Plan, Path, JobContext], Written]
 
 
 def plan_for(target: Target, project: Project, options: ExportOptions) -> Plan:
     """Lay a project out in time as a target has it."""
+    if LayoutPart.MADE not in target.layout:
+        stems = tuple(track for track in project.tracks if not track.made)
+        project = msgspec.structs.replace(project, tracks=stems)
     if Part.AUTOMATION not in target.carries:
         laid_out, grid, duration_s = None, project.grid, project.duration_s
     else:
@@ -117,9 +132,9 @@ def _words_on_unrolled(timeline: Timeline) -> str:
     )
 
 
-def lost_parts(plan: Plan, target: Target) -> list[str]:
-    """In words, which parts of this very project the target does not carry."""
-    project, options = plan.project, plan.options
+def lost_parts(plan: Plan, project: Project, target: Target) -> list[str]:
+    """In words, which parts of a project its plan for the target does not have."""
+    options = plan.options
     tempo = "The tempo map and the meter: the target midi writes them."
     missing = {
         Part.AUDIO: "The audio: the target stems writes it.",
@@ -130,11 +145,44 @@ def lost_parts(plan: Plan, target: Target) -> list[str]:
         Part.KEY: f"The key, {project.key.name}." if project.key else "",
         Part.AUTOMATION: f"The take {one_line(project.take.name)}." if project.take else "",
     }
-    return [words for part, words in missing.items() if words and part not in target.carries]
+    lost = [words for part, words in missing.items() if words and part not in target.carries]
+    return [*lost, *_lost_layout(project, target)]
+
+
+def _lost_layout(project: Project, target: Target) -> list[str]:
+    """The same for what a layout asks for."""
+
+    def names(tracks: Iterable[Track | EmptyTrack]) -> str:
+        return ", ".join(one_line(track.name) for track in tracks)
+
+    tracks = project.tracks
+    groups = list(dict.fromkeys(one_line(track.group) for track in tracks if track.group))
+    muted = names(track for track in tracks if track.muted)
+    made = names(track for track in tracks if track.made)
+    missing = {
+        LayoutPart.GROUPS: f"Groups of tracks: {', '.join(groups)}." if groups else "",
+        LayoutPart.EMPTY: f"Empty tracks: {names(project.empty)}." if project.empty else "",
+        LayoutPart.MUTES: f"The mute of {muted}: mute it there yourself." if muted else "",
+        LayoutPart.OUTPUTS: "An output for each track: all go to the master."
+        if any(track.output for track in tracks)
+        else "",
+        LayoutPart.MADE: f"Tracks that are no stems: {made}." if made else "",
+    }
+    return [words for part, words in missing.items() if words and part not in target.layout]
 
 
 def where_it_starts(plan: Plan, target: Target) -> str:
     """In words, where the first downbeat is in this target."""
+    project = plan.project
+    if project.lead_frames and project.grid is not None and project.take is None:
+        lead_s = project.lead_frames / project.sample_rate_hz
+        downbeats = [project.grid.beats_s[index] for index in project.grid.downbeats]
+        number = sum(t < lead_s - 0.001 for t in downbeats)
+        first_s = downbeats[min(number, len(downbeats) - 1)]
+        return (
+            f"{lead_s:.3f} s of silence precede the song, so that whole bars lead to its first "
+            f"downbeat: it is at {first_s:.3f} s, bar {number + 1}. All stems start together."
+        )
     if Part.TEMPO in target.carries:
         return plan.timeline.lead_in
     if plan.timeline.downbeat_s is None:

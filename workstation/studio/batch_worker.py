@@ -69,7 +69,7 @@ def work_on_song(order: BatchOrder, job: JobContext) -> SongResult:
         session,
         list(order.targets),
         out=None,
-        encoding="pcm24",
+        encoding=None,
         bar_markers=False,
         # An attempt that was interrupted may have left some of the exports.
         overwrite=True,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from workstation.audio import ENCODINGS, check_encoding
 from workstation.export import TARGETS, ExportOptions, check_export, find_target
+from workstation.export.layouts import find_layout
 from workstation.model import ExportReport, JobContext, UsageError
 from workstation.studio.project import check_take
 from workstation.studio.session import Session
@@ -34,11 +35,12 @@ def export_to(  # noqa: PLR0913  (what a user may choose)
     targets: list[str],
     *,
     out: Path | None,
-    encoding: str,
+    encoding: str | None,
     bar_markers: bool,
     overwrite: bool,
     job: JobContext,
     take: str | None = None,
+    layout: str | None = None,
     own_project: Path | None = None,
 ) -> list[ExportReport]:
     """Export a session to several targets, one folder each.
@@ -47,11 +49,12 @@ def export_to(  # noqa: PLR0913  (what a user may choose)
         session: What is exported.
         targets: Names of targets.
         out: Folder for their folders; None is that of the session.
-        encoding: Of the audio.
+        encoding: Of the audio; None is that of the layout, or else `pcm24`.
         bar_markers: A marker on every bar.
         overwrite: Replace earlier exports.
         job: Progress and cancellation.
         take: Name or number of a take, or `last`.
+        layout: Name or file of a template that says what the projects look like.
         own_project: A project of the user's own, for those of several targets that can fill it.
     """
     reports = []
@@ -65,6 +68,7 @@ def export_to(  # noqa: PLR0913  (what a user may choose)
                 bar_markers=bar_markers,
                 overwrite=overwrite,
                 take=take,
+                layout=layout,
                 own_project=_own_for(target, targets, own_project),
                 job=step,
             )
@@ -85,18 +89,21 @@ def check_free(
     targets: list[str],
     *,
     out: Path | None,
-    encoding: str,
+    encoding: str | None,
     overwrite: bool,
+    layout: str | None = None,
     own_project: Path | None = None,
 ) -> None:
     """Find out before the work whether the exports are possible.
 
     Raises:
         UsageError: A target cannot carry the encoding, or none can fill the user's own project.
-        InputError: The user's own project is not there.
+        InputError: The user's own project is not there, or the layout has a mistake.
         ExistsError: An export is there already and is not to be overwritten.
     """
     folder = session.exports if out is None else out
+    look = None if layout is None else find_layout(layout)
+    encoding = encoding or (look and look.encoding) or "pcm24"
     # What only one target has (`aac`), that target checks.
     if encoding in ENCODINGS and any(find_target(target).encodings for target in targets):
         check_encoding(encoding, session.song.source.sample_rate_hz, session.song.source.channels)

@@ -326,9 +326,10 @@ class Session:
         *,
         take: str | None = None,
         out: Path | str | None = None,
-        encoding: str = "pcm24",
+        encoding: str | None = None,
         bar_markers: bool = False,
         overwrite: bool = False,
+        layout: Path | str | None = None,
         own_project: Path | str | None = None,
         job: JobContext | None = None,
     ) -> ExportReport:
@@ -338,9 +339,11 @@ class Session:
             target: Name of a target: `reaper`, `ableton`, …; `workstation.export.TARGETS`.
             take: Name or number of a take, or `last`: the mixer of the project moves as in it.
             out: Folder in which the folder `<target>` is made; None is `exports` in the session.
-            encoding: Of the audio: `pcm24`, `float32`, `flac`, `mp3`, `aac`, where the target can.
+            encoding: Of the audio: `pcm24`, `float32`, `flac`, `mp3`, `aac`, where the target can;
+                None is that of the layout, or else `pcm24`.
             bar_markers: A marker on every bar besides those of the sections.
             overwrite: Replace an earlier export.
+            layout: Name or file of a template that says what the project looks like.
             own_project: A project of your own that the stems are put into, where the target can.
             job: Progress out, cancellation in.
 
@@ -348,20 +351,24 @@ class Session:
             What was written, and in words what the format could not carry.
 
         Raises:
-            UsageError: There is no such target or take, or it cannot carry the encoding.
-            InputError: The take was played on other stems.
+            UsageError: There is no such target, take or layout, or the target cannot carry the
+                encoding.
+            InputError: The take was played on other stems, or the layout has a mistake.
             ExistsError: The export is there already and `overwrite` was not given.
         """
         from workstation.export import ExportOptions, export, find_target
+        from workstation.export.layouts import find_layout
+        from workstation.studio.layouts import laid_out
         from workstation.studio.project import check_take, project_of
 
         find_target(target)
         found = None if take is None else self.takes.find(take)
         if found is not None and self.engine is not None:
             check_take(self, found, self.engine)
+        look = None if layout is None else find_layout(layout)
         options = ExportOptions(
-            encoding=encoding,
-            bar_markers=bar_markers,
+            encoding=encoding or (look and look.encoding) or "pcm24",
+            bar_markers=bar_markers or (look is not None and look.markers == "bars"),
             overwrite=overwrite,
             own_project=None if own_project is None else Path(own_project),
         )
@@ -370,8 +377,8 @@ class Session:
         if self.analysis is None:
             self.analyze(job=job.part(0.7, 0.8, "Analysing"))
         folder = self.exports if out is None else Path(out)
-        project = project_of(self, found)
-        return export(project, target, folder, options, job.part(0.8, 1.0, "Exporting"))
+        with laid_out(project_of(self, found), look, job) as project:
+            return export(project, target, folder, options, job.part(0.8, 1.0, "Exporting"))
 
     # -- playing ----------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from textual.widgets import Button, Input, Label, Select, SelectionList, Static
 from textual.widgets.selection_list import Selection
 
 from workstation.export import TARGETS, Part
+from workstation.export.layouts import layout_files, read_layout
 from workstation.model import ExportReport, JobContext, UsageError, WorkstationError
 from workstation.model.names import shown
 from workstation.tui.screens.base import Dialog
@@ -59,6 +61,9 @@ class ExportDialog(Dialog[None]):
                 yield Label("Take")
                 yield Select(self._takes(), value="", allow_blank=False, id="take", compact=True)
             with Horizontal(classes="field"):
+                yield Label("Template")
+                yield Select(_layouts(), value="", allow_blank=False, id="layout", compact=True)
+            with Horizontal(classes="field"):
                 yield Label("Into")
                 yield Input(placeholder=f"a new project; or one of your own: {_OWN}", id="own")
             with Horizontal(classes="field"):
@@ -67,7 +72,8 @@ class ExportDialog(Dialog[None]):
             with Horizontal(classes="field"):
                 yield Label("Audio")
                 yield Select(
-                    [(e, e) for e in _ENCODINGS], value="pcm24", allow_blank=False, id="encoding",
+                    [("as the template has it, or pcm24", ""), *((e, e) for e in _ENCODINGS)],
+                    value="", allow_blank=False, id="encoding",
                     compact=True,
                 )  # fmt: skip
             yield CheckBox("A marker on every bar", id="bars", compact=True)
@@ -113,7 +119,8 @@ class ExportDialog(Dialog[None]):
 
         names = list(self.query_one(CheckList).selected)
         out = Path(self.query_one("#out", Input).value).expanduser()
-        encoding = str(self.query_one("#encoding", Select).value)
+        encoding = str(self.query_one("#encoding", Select).value) or None
+        layout = str(self.query_one("#layout", Select).value) or None
         overwrite = self.query_one("#overwrite", CheckBox).value
         take = str(self.query_one("#take", Select).value) or None
         own = self.query_one("#own", Input).value.strip()
@@ -123,7 +130,7 @@ class ExportDialog(Dialog[None]):
                 raise UsageError("No target is chosen.", "Choose one or more with space.")
             check_free(
                 self._session, names, out=out, encoding=encoding, overwrite=overwrite,
-                own_project=own_project,
+                layout=layout, own_project=own_project,
             )  # fmt: skip
             if take is not None:
                 check_played(self._session, take, None)
@@ -137,12 +144,21 @@ class ExportDialog(Dialog[None]):
 
             return export_to(
                 session, names, out=out, encoding=encoding, bar_markers=bars,
-                overwrite=overwrite, take=take, own_project=own_project, job=job,
+                overwrite=overwrite, take=take, layout=layout, own_project=own_project, job=job,
             )  # fmt: skip
 
         app = self.workstation
         app.run_job(f"Export {', '.join(names)}", work, partial(_show_reports, app))
         self.dismiss(None)
+
+
+def _layouts() -> list[tuple[str, str]]:
+    """What can be chosen: words and a name each."""
+    found = [("none: the stems as they are", "")]
+    for name, path in layout_files().items():
+        with contextlib.suppress(WorkstationError):  # `templates check` tells what is wrong.
+            found.append((f"{name}: {shown(read_layout(path).summary)}", name))
+    return found
 
 
 def _show_reports(app: object, reports: list[ExportReport]) -> None:
