@@ -51,7 +51,7 @@ def sections():
     return (Section(0.0, 4.0, "A"), Section(4.0, 8.0, "B"), Section(8.0, 12.0, "A"))
 
 
-async def until(pilot, condition, seconds=15.0):
+async def until(pilot, condition, seconds=30.0):
     """Wait until something is so."""
     for _ in range(round(seconds / 0.02)):
         if condition():

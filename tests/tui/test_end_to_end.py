@@ -48,7 +48,7 @@ def test_from_the_demo_song_to_a_project_with_keys_and_a_controller(tmp_path):
             assert "drums.mute" in controls
             terminal.press("e")
             terminal.wait_for("Opens in")
-            terminal.press(*["Tab"] * 7, "Enter")
+            terminal.press(*["Tab"] * 8, "Enter")
             terminal.wait_for("Exported", "Copy path", seconds=30)
             projects = tmp_path / "workstation-demo" / "Terminal Velocity.remix" / "exports"
             assert list((projects / "reaper").glob("*.rpp"))
