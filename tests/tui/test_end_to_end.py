@@ -46,6 +46,8 @@ def test_from_the_demo_song_to_a_project_with_keys_and_a_controller(tmp_path):
             terminal.wait_until(takes.numbered)
             controls = [event.control for event in takes.find("1").events]
             assert "drums.mute" in controls
+            terminal.press("Space")  # While the music plays no dialog comes up by itself.
+            terminal.wait_for("PAUSE", gone=True)
             terminal.press("e")
             terminal.wait_for("Opens in")
             terminal.press(*["Tab"] * 8, "Enter")

@@ -42,6 +42,7 @@ _WATCH_EVERY_S = 0.02
 # A player that has not moved for so long has lost its audio server.
 _DEAD_AFTER_S = 1.2
 _CLOSE_WITHIN_S = 2.0
+_ANSWER_WITHIN_S = 2.0
 _SILENT = 1e-4
 
 
@@ -174,6 +175,8 @@ class Player:
         self._groups = dict(setup.groups)
         self._snapshots = dict(setup.snapshots)
         self._lock = threading.Lock()
+        self._asking = threading.Lock()
+        self._closing = threading.Lock()
         self._on_beat: list[Callable[[int, int], None]] = []
         self._on_bar: list[Callable[[int], None]] = []
         self._failure: errors.WorkstationError | None = None
@@ -331,20 +334,38 @@ class Player:
             UnavailableError: The device is still not there.
         """
         mixer, head = self.mixer, self._shared.get("head")
-        kept = {name: self.value(name) for name in _KEPT}
+        kept = self._settings()
         self._kill()
         self._start(mixer, head)
-        for name, value in kept.items():
+        self._set_all(kept)
+
+    def _settings(self) -> dict[str, float]:
+        """What a player that starts again is set to, besides its mixer."""
+        return {name: self.value(name) for name in _KEPT}
+
+    def _set_all(self, settings: dict[str, float]) -> None:
+        for name, value in settings.items():
             if name != "loop.on" or value:
                 self.set(name, value)
 
+    def go_on_from(self, other: Player) -> None:
+        """Stand where another player of the same song stood: place, loop, click, quantising.
+
+        Raises:
+            UnavailableError: This player has ended.
+        """
+        self._set_all(other._settings())
+        self.seek(other.state.position_s)
+
     def close(self) -> None:
         """End the take, let go of the device, keep the mixer. Closing twice is fine."""
-        if self._closed:
-            return
-        mixer = self.mixer
+        with self._closing:  # Whoever comes second waits for the first.
+            if not self._closed:
+                self._close()
+
+    def _close(self) -> None:
         if self._failure is None:
-            with contextlib.suppress(errors.WorkstationError, queue.Empty):
+            with contextlib.suppress(errors.WorkstationError):
                 answer = self._ask("snapshots", "snapshots")
                 self._snapshots = msgspec.convert(
                     answer["states"], dict[int, MixerState], str_keys=True
@@ -360,7 +381,7 @@ class Player:
                 self._kill()
         if self._keep is not None:
             try:
-                self._keep(mixer, self._groups, self._snapshots)
+                self._keep(self.mixer, self._groups, self._snapshots)
             except errors.WorkstationError as error:
                 self._say(f"The mixer was not kept for next time. {error.problem}")
 
@@ -398,11 +419,18 @@ class Player:
             self._process.stdin.flush()
 
     def _ask(self, do: str, event: str) -> dict[str, Any]:
-        self._request(do)
-        while True:
-            answer = self._answers.get(timeout=2.0)
-            if answer["event"] == event:
-                return answer
+        with self._asking:  # One after another: an answer does not say whom it is for.
+            self._request(do)
+            give_up = time.monotonic() + _ANSWER_WITHIN_S
+            while True:
+                try:
+                    answer = self._answers.get(timeout=max(0.0, give_up - time.monotonic()))
+                except queue.Empty:
+                    raise UnavailableError(
+                        "The player does not answer.", "Start it again."
+                    ) from None
+                if answer["event"] == event:
+                    return answer
 
     # -- asking -------------------------------------------------------------------------------
 
@@ -664,8 +692,8 @@ class Player:
         self._groups[number] = tuple(stems)
         self._request("group", number=number, stems=list(stems))
 
-    def set_grid(self, grid: BeatGrid) -> None:
-        """Go by another beat grid from now on: clicks, bars, loops, MIDI clock, quantising."""
+    def set_grid(self, grid: BeatGrid | None) -> None:
+        """Go by another beat grid, or none: clicks, bars, loops, MIDI clock, quantising."""
         self._setup = msgspec.structs.replace(self._setup, grid=grid)
         self._request("grid", grid=grid)
 

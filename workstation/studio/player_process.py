@@ -311,6 +311,7 @@ class PlayerProcess:
             with contextlib.suppress(queue.Empty):
                 request = requests.get(timeout=_TICK_S)
                 if request is None:
+                    self._catch_up()
                     return
                 self._serve(request)
             self._shared.put("alive", self._shared.get("alive") + 1)
@@ -334,7 +335,7 @@ class PlayerProcess:
         elif do == "group":
             performer.groups[int(request["number"])] = tuple(request["stems"])
         elif do == "grid":
-            self._follow(msgspec.convert(request["grid"], BeatGrid))
+            self._follow(msgspec.convert(request["grid"], BeatGrid | None))
         elif do == "controllers":
             self._reload_controllers()
         elif do == "snapshots":
@@ -342,6 +343,12 @@ class PlayerProcess:
         elif do == "knobs":
             knobs = {} if self._hub is None else self._hub.waiting_knobs()
             self._events.send("knobs", knobs=knobs)
+
+    def _catch_up(self) -> None:
+        """Let what was asked for last be done: the mixer is kept as it was set."""
+        give_up = time.monotonic() + 2 * _TICK_S
+        while self.performer.behind and time.monotonic() < give_up:
+            time.sleep(0.001)
 
     def _replay(self, take: Take, request: dict[str, Any]) -> None:
         try:
@@ -355,10 +362,10 @@ class PlayerProcess:
             self._take_name = request["name"]
         self.performer.post(lambda: self.performer.replay(take, record=record))
 
-    def _follow(self, grid: BeatGrid) -> None:
-        lines = GridLines(grid, self.deck.rate, self.deck.frames)
+    def _follow(self, grid: BeatGrid | None) -> None:
+        lines = None if grid is None else GridLines(grid, self.deck.rate, self.deck.frames)
         self.performer.post(lambda: setattr(self.performer, "lines", lines))
-        if self._clock is not None:
+        if self._clock is not None and grid is not None:
             self._clock.follow(grid)
 
     # -- takes --------------------------------------------------------------------------------

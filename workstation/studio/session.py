@@ -446,6 +446,7 @@ class Session:
         out: Path | str,
         *,
         take: str | None = None,
+        mixer: MixerState | None = None,
         encoding: str = "float32",
         overwrite: bool = False,
         job: JobContext | None = None,
@@ -457,6 +458,7 @@ class Session:
         Args:
             out: The file: `.wav` or `.flac`.
             take: Name or number of a take; None plays the song once through the mixer.
+            mixer: How the mixer stands; None is as it was left.
             encoding: `float32`, `pcm24`, `pcm16`; `flac` follows from the name of the file.
             overwrite: Replace the file if it is there.
             job: Progress out, cancellation in.
@@ -479,7 +481,7 @@ class Session:
                 "which are not here.",
                 f"Separate with --engine {found.engine} first.",
             )
-        mixer = self._state.mixer or MixerState.neutral(tuple(stems))
+        mixer = mixer or self._state.mixer or MixerState.neutral(tuple(stems))
         return render_session(
             stems, mixer, found, Path(out), encoding, overwrite=overwrite,
             job=job.part(0.5, 1.0, "Rendering"),

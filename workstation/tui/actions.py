@@ -23,6 +23,7 @@ class Action(NamedTuple):
         value: To or by what.
         footer: It is shown in the footer.
         shown_keys: How people read the keys, where that is not plain.
+        everywhere: It works in dialogs, too.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Action(NamedTuple):
     value: float = 1.0
     footer: bool = False
     shown_keys: str = ""
+    everywhere: bool = False
 
     def binding(self) -> Binding:
         """The key binding of a screen for it."""
@@ -46,6 +48,7 @@ class Action(NamedTuple):
             id=self.id,
             tooltip=self.help,
             key_display=self.shown_keys or None,
+            priority=self.everywhere,
         )
 
 
@@ -185,5 +188,6 @@ APP_ACTIONS: tuple[Action, ...] = (
     Action("theme", "ctrl+t", "Theme", "Dark or light.", "Everywhere"),
     Action("help", "question_mark,f10", "Help", "All keys of this screen.", "Everywhere",
            footer=True, shown_keys="?"),
-    Action("quit", "ctrl+q", "Quit", "Leave; asks if work is under way.", "Everywhere"),
+    Action("quit", "ctrl+q", "Quit", "Leave; asks if work is under way.", "Everywhere",
+           everywhere=True),
 )  # fmt: skip

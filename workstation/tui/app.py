@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on, work
 from textual.app import App, SystemCommand
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 from textual.theme import Theme
 
 from workstation.model import JobContext, WorkstationError
 from workstation.model.names import shown
+from workstation.session import is_session
 from workstation.studio.jobs import Job, Jobs
+from workstation.studio.recent import session_facts
 from workstation.tui.actions import APP_ACTIONS, Action
 from workstation.tui.messages import JobChanged
 from workstation.tui.screens.base import TableScreen
@@ -92,7 +94,9 @@ class WorkstationApp(App[None]):
         self.connections = connections
         self.jobs = Jobs(self._tell_of)
         self._done: dict[int, Callable[[Any], None]] = {}
-        self._asked: set[int] = set()
+        # Dialogs that show what a job has made.
+        self._shows: dict[int, Callable[[Any], Screen[Any]]] = {}
+        self._waiting_session: Session | None = None
 
     def on_mount(self) -> None:
         """Begin at home."""
@@ -132,13 +136,24 @@ class WorkstationApp(App[None]):
         self,
         title: str,
         call: Callable[[JobContext], Any],
-        done: Callable[[Any], None],
+        done: Callable[[Any], None] | None = None,
         *,
+        shows: Callable[[Any], Screen[Any]] | None = None,
         long: bool = False,
     ) -> Job:
-        """Do something in the background; `done` is called here with the result if it works."""
+        """Do something in the background.
+
+        Args:
+            title: What it does to what.
+            call: The work.
+            done: Is called here with its result, if it works.
+            shows: Makes a dialog of its result; it is shown at once, if nobody plays.
+            long: Other long jobs wait for it.
+        """
         job = self.jobs.start(title, call, long=long)
-        self._done[job.number] = done
+        self._done[job.number] = done or (lambda _: None)
+        if shows is not None:
+            self._shows[job.number] = shows
         if job.ended:  # It was faster than this line; its message found nothing to call.
             self.post_message(JobChanged(job))
         return job
@@ -154,10 +169,35 @@ class WorkstationApp(App[None]):
             return
         if job.state == "done":
             done(job.result)
+            if job.number in self._shows:
+                self._show_result(job)
         elif job.error is not None:
-            self.fail(job.error)
+            if self._occupied:
+                words = f"{shown(job.title)} failed: {shown(job.error.problem)} b tells more."
+                self.notify(words, severity="error", markup=False, timeout=10)
+            else:
+                self.fail(job.error)
         else:
             self.notify(f"{shown(job.title)}: stopped.", markup=False)
+
+    @property
+    def _occupied(self) -> bool:
+        """Whether a dialog must not take the keys: somebody plays, or answers another one."""
+        plays = any(getattr(screen, "plays", False) for screen in self.screen_stack)
+        return plays or isinstance(self.screen, ModalScreen)
+
+    def _show_result(self, job: Job) -> None:
+        if self._occupied:
+            self.notify(f"{shown(job.title)}: done. b shows it.", markup=False)
+        else:
+            self.show_result_of(job)
+
+    def show_result_of(self, job: Job) -> None:
+        """Show what a job has made, or why it failed; nothing if there is nothing to show."""
+        if job.error is not None:
+            self.push_screen(ErrorDialog(job.error))
+        elif job.state == "done" and (shows := self._shows.get(job.number)) is not None:
+            self.push_screen(shows(job.result))
 
     def fail(self, error: WorkstationError, again: Callable[[], object] | None = None) -> None:
         """Show what went wrong."""
@@ -181,8 +221,9 @@ class WorkstationApp(App[None]):
 
     def open_path(self, path: Path) -> None:
         """Open a song, a folder of stems or a session; separate and analyse it if need be."""
+        ready = is_session(path) and bool(session_facts(path).stems)
         self.run_job(
-            f"Open {shown(path.name)}", partial(_prepare, path), self.show_session, long=True
+            f"Open {shown(path.name)}", partial(_prepare, path), self.show_session, long=not ready
         )
 
     def open_demo(self) -> None:
@@ -190,11 +231,17 @@ class WorkstationApp(App[None]):
         self.run_job("Make the demo song", _prepare_demo, self.show_session, long=True)
 
     def show_session(self, session: Session) -> None:
-        """Show a session that has its stems; beside one that is open, only say so."""
+        """Show a session that has its stems; beside one that is open, only say so.
+
+        Under a dialog it waits for the end of that.
+        """
         from workstation.tui.screens.home import HomeScreen
         from workstation.tui.screens.session import SessionScreen
 
-        if isinstance(self.screen, HomeScreen):
+        at_home = not any(isinstance(screen, SessionScreen) for screen in self.screen_stack)
+        if at_home and isinstance(self.screen, ModalScreen) and self._waiting_session is None:
+            self._waiting_session = session
+        elif isinstance(self.screen, HomeScreen) and not self.screen.searching:
             self.push_screen(SessionScreen(session))
         else:
             self.notify(f"{shown(session.song.title)} is ready: it is in the list at home.",
@@ -202,6 +249,12 @@ class WorkstationApp(App[None]):
             for screen in self.screen_stack:
                 if isinstance(screen, HomeScreen):
                     screen.reload()
+
+    def show_ready(self) -> None:
+        """At home again: show the session that became ready under a dialog."""
+        session, self._waiting_session = self._waiting_session, None
+        if session is not None:
+            self.show_session(session)
 
     # -- actions ------------------------------------------------------------------------------
 

@@ -48,4 +48,3 @@ class Failed(Message):
     """Something went wrong that is not a job."""
 
     error: WorkstationError
-    again: str = ""

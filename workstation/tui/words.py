@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import shlex
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
 from rich.cells import set_cell_size
 
 from workstation.model import BarPosition
@@ -46,3 +51,34 @@ def fit(text: str, width: int) -> str:
 def left_words(seconds: float | None) -> str:
     """Time left: `1:20 left`."""
     return "" if seconds is None else f"{clock(seconds + 0.5, tenths=False)} left"
+
+
+def typed_path(text: str) -> Path:
+    """A path as somebody types it; `~` is the home folder, where there is one of that name."""
+    path = Path(text)
+    try:
+        return path.expanduser()
+    except RuntimeError:  # There is no such user; the path as it stands will not be there.
+        return path
+
+
+def pasted_paths(text: str) -> list[Path]:
+    """The paths in a pasted text: one a line, quoted or escaped as shells do, or `file://`."""
+    paths: list[Path] = []
+    for line in filter(None, map(str.strip, text.splitlines())):
+        if (whole := _path(line)) is not None:
+            paths.append(whole)
+            continue
+        with contextlib.suppress(ValueError):  # A quotation mark without its partner: no path.
+            paths += [path for part in shlex.split(line) if (path := _path(part)) is not None]
+    return paths
+
+
+def _path(text: str) -> Path | None:
+    if text.startswith("file://"):
+        text = unquote(urlparse(text).path)
+    path = typed_path(text)
+    try:
+        return path if path.exists() else None
+    except (OSError, ValueError):
+        return None

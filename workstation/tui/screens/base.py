@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
+from textual import events
 from textual.screen import ModalScreen, Screen
 
 from workstation.tui.actions import Action
+from workstation.tui.words import pasted_paths
 
 if TYPE_CHECKING:
     from workstation.tui.app import WorkstationApp
@@ -24,6 +26,16 @@ class TableScreen(Screen[None]):
     def workstation(self) -> WorkstationApp:
         """The application."""
         return cast("WorkstationApp", self.app)
+
+    def on_paste(self, event: events.Paste) -> None:
+        """Files that were dropped onto the terminal arrive as pasted paths."""
+        paths = pasted_paths(event.text)
+        if paths:
+            event.stop()
+        for path in paths:
+            self.workstation.open_path(path)
+        if not paths and event.text.strip():
+            self.notify("That is no path of a file or folder.", severity="warning")
 
     def action_do(self, action_id: str) -> None:
         """Do a row of the table."""

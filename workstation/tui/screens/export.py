@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
 from textual.widgets import Button, Input, Label, Select, SelectionList, Static
 from textual.widgets.selection_list import Selection
 
@@ -21,8 +21,10 @@ from workstation.model.names import shown
 from workstation.tui.screens.base import Dialog
 from workstation.tui.screens.dialogs import plain
 from workstation.tui.widgets.checks import CheckBox, CheckList
+from workstation.tui.words import typed_path
 
 if TYPE_CHECKING:
+    from workstation.model.mixer import MixerState
     from workstation.studio import Session
     from workstation.studio.rendering import Rendered
 
@@ -82,12 +84,12 @@ class ExportDialog(Dialog[None]):
                 yield Button("Export", id="export", variant="primary", compact=True)
                 yield Button("Cancel", id="cancel", compact=True)
 
-    def _takes(self) -> list[tuple[str, str]]:
+    def _takes(self) -> list[tuple[Content, str]]:
         """What can be chosen: a name and a value each."""
-        choices = [("none: the song as it is", "")]
+        choices = [(Content("none: the song as it is"), "")]
         try:
             for number, take in self._session.takes.numbered().items():
-                choices.append((f"{number}: {shown(take.name)}", str(number)))
+                choices.append((Content(f"{number}: {shown(take.name)}"), str(number)))
         except WorkstationError as error:
             self.call_after_refresh(self.workstation.fail, error)
         return choices
@@ -118,13 +120,13 @@ class ExportDialog(Dialog[None]):
         from workstation.studio.exporting import check_free, check_played
 
         names = list(self.query_one(CheckList).selected)
-        out = Path(self.query_one("#out", Input).value).expanduser()
+        out = typed_path(self.query_one("#out", Input).value)
         encoding = str(self.query_one("#encoding", Select).value) or None
         layout = str(self.query_one("#layout", Select).value) or None
         overwrite = self.query_one("#overwrite", CheckBox).value
         take = str(self.query_one("#take", Select).value) or None
         own = self.query_one("#own", Input).value.strip()
-        own_project = Path(own).expanduser() if own else None
+        own_project = typed_path(own) if own else None
         try:
             if not names:
                 raise UsageError("No target is chosen.", "Choose one or more with space.")
@@ -148,24 +150,17 @@ class ExportDialog(Dialog[None]):
             )  # fmt: skip
 
         app = self.workstation
-        app.run_job(f"Export {', '.join(names)}", work, partial(_show_reports, app))
+        app.run_job(f"Export {', '.join(names)}", work, shows=ReportDialog)
         self.dismiss(None)
 
 
-def _layouts() -> list[tuple[str, str]]:
+def _layouts() -> list[tuple[Content, str]]:
     """What can be chosen: words and a name each."""
-    found = [("none: the stems as they are", "")]
+    found = [(Content("none: the stems as they are"), "")]
     for name, path in layout_files().items():
         with contextlib.suppress(WorkstationError):  # `templates check` tells what is wrong.
-            found.append((f"{name}: {shown(read_layout(path).summary)}", name))
+            found.append((Content(f"{shown(name)}: {shown(read_layout(path).summary)}"), name))
     return found
-
-
-def _show_reports(app: object, reports: list[ExportReport]) -> None:
-    from workstation.tui.app import WorkstationApp
-
-    assert isinstance(app, WorkstationApp)
-    app.push_screen(ReportDialog(reports))
 
 
 class ReportDialog(Dialog[None]):
@@ -211,18 +206,19 @@ class RenderDialog(Dialog[None]):
 
     Args:
         session: What is mixed.
+        mixer: What is heard now; None is what was heard last.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, mixer: MixerState | None) -> None:
         super().__init__()
-        self._session = session
+        self._session, self._mixer = session, mixer
 
     def compose(self) -> ComposeResult:
         """A form."""
-        takes = [("the mixer as it is now", "")]
+        takes = [(Content("the mixer as it is now"), "")]
         try:
             takes += [
-                (f"take {number}: {shown(take.name)}", str(number))
+                (Content(f"take {number}: {shown(take.name)}"), str(number))
                 for number, take in self._session.takes.numbered().items()
             ]
         except WorkstationError as error:
@@ -247,13 +243,13 @@ class RenderDialog(Dialog[None]):
     @on(Button.Pressed, "#render")
     @on(Input.Submitted)
     def _start(self) -> None:
-        out = Path(self.query_one("#out", Input).value).expanduser()
+        out = typed_path(self.query_one("#out", Input).value)
         take = str(self.query_one("#take", Select).value) or None
         overwrite = self.query_one("#overwrite", CheckBox).value
-        session, app = self._session, self.workstation
+        session, mixer, app = self._session, self._mixer, self.workstation
 
         def work(job: JobContext) -> Rendered:
-            return session.render(out, take=take, overwrite=overwrite, job=job)
+            return session.render(out, take=take, mixer=mixer, overwrite=overwrite, job=job)
 
         def done(_: Rendered) -> None:
             app.notify(f"{shown(out)} is written.", markup=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from rich.text import Text, TextType
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -12,8 +13,9 @@ from textual.suggester import Suggester
 from textual.widgets import Button, DirectoryTree, Input, Label
 
 from workstation.audio import DECODABLE_SUFFIXES
+from workstation.model.names import shown
 from workstation.tui.screens.base import Dialog
-from workstation.tui.screens.home import pasted_paths
+from workstation.tui.words import pasted_paths, typed_path
 
 
 class AudioTree(DirectoryTree):
@@ -22,6 +24,10 @@ class AudioTree(DirectoryTree):
     ICON_NODE = "▸ "
     ICON_NODE_EXPANDED = "▾ "
     ICON_FILE = "♪ "
+
+    def process_label(self, label: TextType) -> Text:
+        """A name that can be shown, whatever its bytes are."""
+        return super().process_label(shown(label) if isinstance(label, str) else label)
 
     def filter_paths(self, paths: Iterable[Path]) -> Iterable[Path]:
         """What can be opened, or leads there."""
@@ -43,7 +49,7 @@ class PathSuggester(Suggester):
     async def get_suggestion(self, value: str) -> str | None:
         """The first path that begins so."""
         head, slash, begin = value.rpartition("/")
-        folder = Path(head + slash).expanduser() if slash else self._start
+        folder = typed_path(head + slash) if slash else self._start
         folder = folder if folder.is_absolute() else self._start / folder
         try:
             names = sorted(path.name for path in folder.iterdir())

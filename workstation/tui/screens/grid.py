@@ -20,7 +20,7 @@ from workstation.tui.timeline import Timeline
 from workstation.tui.widgets.bars import TitleBar
 from workstation.tui.widgets.beats import Beats
 from workstation.tui.widgets.ruler import Ruler
-from workstation.tui.words import clock, place
+from workstation.tui.words import place
 
 if TYPE_CHECKING:
     from workstation.studio import Session
@@ -78,6 +78,7 @@ class GridScreen(TableScreen):
         self.grid = player.grid
         self.history: list[BeatGrid | None] = []
         self.taps: list[float] = []
+        self._taps_used = False
         self._tapped_at = 0.0
         self.selected = 0
         duration = session.song.source.duration_s
@@ -169,7 +170,7 @@ class GridScreen(TableScreen):
         words = (
             f"{self.grid.bpm:.2f} bpm, {steady} · {self.grid.beats_per_bar} beats in a bar · "
             f"{len(self.grid.beats_s)} beats · selected {place(self.grid.bar_at(at + 1e-4))} "
-            f"at {clock(at)[:-2]}{at % 1:.3f}".replace(f"{clock(at)[:-2]}0", clock(at)[:-2])
+            f"at {int(round(at, 3) // 60)}:{round(at, 3) % 60:06.3f}"
         )
         changes = f" · {len(self.history)} changes" if self.history else ""
         taps = f" · {len(self.taps)} taps" if self.taps else ""
@@ -208,7 +209,7 @@ class GridScreen(TableScreen):
         self.grid = grid
         if grid is not None:
             self.selected = self._nearest(at)
-            self._tell(lambda: self.player.set_grid(grid))
+        self._tell(lambda: self.player.set_grid(grid))
         self._show_grid()
 
     def _select(self, index: int) -> None:
@@ -295,9 +296,12 @@ class GridScreen(TableScreen):
             return
         if now - self._tapped_at > _TAP_ENDS_S:
             self.taps.clear()
+            self._taps_used = False
         self._tapped_at = now
-        if not self.taps or state.position_s > self.taps[-1]:
-            self.taps.append(state.position_s)
+        if self.taps and state.position_s <= self.taps[-1]:  # The loop has begun again.
+            self.taps.clear()
+            self._taps_used = False
+        self.taps.append(state.position_s)
         if len(self.taps) >= 4:
             self._use_taps()
         self._show_grid()
@@ -312,13 +316,15 @@ class GridScreen(TableScreen):
         except ValueError as error:
             self.notify(f"These taps make no grid: {error}.", severity="warning", markup=False)
             return
-        if len(self.taps) > 4 and self.history:
+        if self._taps_used:  # One more tap of the same run is no change of its own.
             self._use(grid, self.taps[0])
         else:
             self._take(grid)
+            self._taps_used = True
 
     def do_undo(self) -> None:
         """One change back."""
+        self._taps_used = False
         if self.history:
             at = self.grid.beats_s[self.selected] if self.grid is not None else 0.0
             self._use(self.history.pop(), at)
@@ -355,9 +361,7 @@ class GridScreen(TableScreen):
             self._end()
 
     def _give_up(self) -> None:
-        before = self.before
-        if before is not None:
-            self._tell(lambda: self.player.set_grid(before))
+        self._tell(lambda: self.player.set_grid(self.before))
         self._end()
 
     def _end(self) -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
-from urllib.parse import unquote, urlparse
 
 from rich.text import Text
 from textual import events, on, work
@@ -19,7 +16,7 @@ from workstation.studio.recent import SessionFacts, forget, recent_sessions
 from workstation.tui.actions import HOME_ACTIONS
 from workstation.tui.screens.base import TableScreen
 from workstation.tui.widgets.bars import TitleBar
-from workstation.tui.words import clock, left_words
+from workstation.tui.words import clock, left_words, pasted_paths
 
 if TYPE_CHECKING:
     from workstation.studio.jobs import Job
@@ -29,6 +26,15 @@ _EMPTY = """No sessions yet.
 Press  d  to make the demo song and play it,
 or  o  to open a song or a folder of stems.
 Dropping files onto the terminal opens them as well."""
+
+
+class SearchField(Input):
+    """Text to search for; files that are dropped are not for it."""
+
+    def on_paste(self, event: events.Paste) -> None:
+        """Leave paths to the screen."""
+        if pasted_paths(event.text):
+            event.prevent_default()
 
 
 class HomeScreen(TableScreen):
@@ -46,7 +52,7 @@ class HomeScreen(TableScreen):
         """A search field, the list, what runs."""
         yield TitleBar(id="title")
         with Vertical(id="home"):
-            yield Input(placeholder="Search title, artist, key", id="search", compact=True)
+            yield SearchField(placeholder="Search title, artist, key", id="search", compact=True)
             yield DataTable(id="sessions", cursor_type="row", zebra_stripes=False)
             yield Static(_EMPTY, id="empty", markup=False)
             yield Static("", id="work", markup=False)
@@ -70,8 +76,15 @@ class HomeScreen(TableScreen):
         self.table.focus()
 
     def on_screen_resume(self) -> None:
-        """What changed meanwhile is seen."""
+        """What changed meanwhile is seen; what was opened meanwhile comes."""
         self.reload()
+        self.workstation.show_ready()
+
+    @property
+    def searching(self) -> bool:
+        """Whether somebody types in the search field; it has the focus of an empty list, too."""
+        field = self.query_one("#search", Input)
+        return field.has_focus and bool(field.value)
 
     @work(thread=True, exclusive=True, group="list", exit_on_error=False)
     def reload(self) -> None:
@@ -118,16 +131,6 @@ class HomeScreen(TableScreen):
     def _chosen(self, event: DataTable.RowSelected) -> None:
         if event.cursor_row < len(self._rows):
             self.workstation.open_path(self._rows[event.cursor_row].path)
-
-    def on_paste(self, event: events.Paste) -> None:
-        """Files that were dropped onto the terminal arrive as pasted paths."""
-        paths = pasted_paths(event.text)
-        if paths:
-            event.stop()
-        for path in paths:
-            self.workstation.open_path(path)
-        if not paths and event.text.strip():
-            self.notify("That is no path of a file or folder.", severity="warning")
 
     def show_job(self, job: Job) -> None:
         """All jobs that run or wait, a line each."""
@@ -180,25 +183,3 @@ def _cells(facts: SessionFacts) -> tuple[str, ...]:
         str(facts.takes or "–"),
         ", ".join(facts.stems) or "not separated",
     )
-
-
-def pasted_paths(text: str) -> list[Path]:
-    """The paths in a pasted text: one a line, quoted or escaped as shells do, or `file://`."""
-    paths: list[Path] = []
-    for line in filter(None, map(str.strip, text.splitlines())):
-        if (whole := _path(line)) is not None:
-            paths.append(whole)
-            continue
-        with contextlib.suppress(ValueError):  # A quotation mark without its partner: no path.
-            paths += [path for part in shlex.split(line) if (path := _path(part)) is not None]
-    return paths
-
-
-def _path(text: str) -> Path | None:
-    if text.startswith("file://"):
-        text = unquote(urlparse(text).path)
-    path = Path(text).expanduser()
-    try:
-        return path if path.exists() else None
-    except (OSError, ValueError):
-        return None

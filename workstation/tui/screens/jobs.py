@@ -12,7 +12,6 @@ from textual.widgets import DataTable, Label
 from workstation.model.names import shown
 from workstation.studio.jobs import Job
 from workstation.tui.screens.base import Dialog
-from workstation.tui.screens.dialogs import ErrorDialog
 from workstation.tui.words import left_words
 
 _MARKS = {"waiting": "·", "running": "▸", "done": "✓", "failed": "✗", "cancelled": "–"}
@@ -28,7 +27,9 @@ class JobsDialog(Dialog[None]):
         with Vertical(classes="dialog -wide"):
             yield Label("Jobs", classes="dialog-title")
             yield DataTable(cursor_type="row")
-            yield Label("c cancels the job, enter shows why one failed", classes="hint")
+            yield Label(
+                "c cancels the job, enter shows what one made, or why it failed", classes="hint"
+            )
 
     @property
     def table(self) -> DataTable[Text]:
@@ -75,6 +76,6 @@ class JobsDialog(Dialog[None]):
                 self.workstation.jobs.cancel(job)
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
-        """Why it failed."""
-        if self._jobs and (error := self._jobs[event.cursor_row].error) is not None:
-            self.app.push_screen(ErrorDialog(error))
+        """Why it failed, or what it made."""
+        if self._jobs:
+            self.workstation.show_result_of(self._jobs[event.cursor_row])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -84,6 +85,8 @@ class SessionScreen(TableScreen):
         self._mappings: dict[str, MidiMapping] = {}
         self._failed = False
         self._leaving = False
+        self._new_stems = False
+        self._opening = threading.Lock()
 
     # -- parts --------------------------------------------------------------------------------
 
@@ -104,10 +107,22 @@ class SessionScreen(TableScreen):
         )  # fmt: skip
 
     @property
+    def plays(self) -> bool:
+        """Whether somebody performs: the song runs, or a take is being recorded."""
+        player = self.player
+        return player is not None and player.failure is None and (
+            player.state.playing or player.state.recording or player.state.counting_in
+        )  # fmt: skip
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """The stems that are played; those of the session may be newer."""
+        return self.player.stems if self.player is not None else tuple(self.session.stems)
+
+    @property
     def stem(self) -> str:
         """Name of the selected stem."""
-        stems = tuple(self.session.stems)
-        return stems[min(self.lanes.selected, len(stems) - 1)]
+        return self.stems[min(self.lanes.selected, len(self.stems) - 1)]
 
     def on_mount(self) -> None:
         """Show the session, and start its player."""
@@ -158,16 +173,23 @@ class SessionScreen(TableScreen):
     @work(thread=True, exclusive=True, group="player", exit_on_error=False)
     def open_player(self) -> None:
         """Start the player; it takes a second."""
+        with self._opening:  # One after another: none may be left open unseen.
+            self._open_player()
+
+    def _open_player(self) -> None:
+        """Open a player on a thread, in place of one that may be there."""
+        old, self.player = self.player, None
+        if old is not None:
+            old.close()
         app = self.workstation
         try:
             player = self.session.player(app.output, app.connections, say=self._tell)
         except WorkstationError as error:
-            self.post_message(Failed(error, "player"))
+            self.post_message(Failed(error))
             return
-        self._take_player(player)
-
-    def _take_player(self, player: Player) -> None:
-        """Keep a player that was opened on a thread, or end it if the screen is gone by now."""
+        if old is not None:
+            with contextlib.suppress(WorkstationError):  # It has ended at once: `_poll` tells.
+                player.go_on_from(old)
         self.player = player
         if self._leaving:
             player.close()
@@ -186,7 +208,8 @@ class SessionScreen(TableScreen):
 
     @on(Failed)
     def _player_failed(self, event: Failed) -> None:
-        self.workstation.fail(event.error, self.open_player)
+        again = self.open_player if self.player is None else self._restart_player
+        self.workstation.fail(event.error, again)
 
     @on(Said)
     def _said(self, event: Said) -> None:
@@ -203,7 +226,7 @@ class SessionScreen(TableScreen):
         try:
             self.player.restart()
         except WorkstationError as error:
-            self.post_message(Failed(error, "player"))
+            self.post_message(Failed(error))
             return
         self.post_message(PlayerOpened(self.player))
 
@@ -255,6 +278,9 @@ class SessionScreen(TableScreen):
             if not self._failed:
                 self._failed = True
                 self.workstation.fail(player.failure, self._restart_player)
+            return
+        if self._new_stems and not self.plays:
+            self._play_new_stems()
             return
         seen = player.fingerprint()
         if seen == self._seen and not player.state.playing:
@@ -393,7 +419,7 @@ class SessionScreen(TableScreen):
     @on(Lanes.Changed)
     def _changed(self, event: Lanes.Changed) -> None:
         control = f"{event.stem}.{event.what}"
-        if self.player is not None:
+        if self.player is not None and control in self.player.table:
             value = self.player.table[control].default if event.value is None else event.value
             self.set(control, value)
 
@@ -432,7 +458,7 @@ class SessionScreen(TableScreen):
             control = action.control.replace("{stem}", self.stem)
             self.change(ControlChange(control, action.value, action.op))
         elif action.id[:4] in {"mute", "solo"} and action.id[4:].isdigit():
-            stems, number = tuple(self.session.stems), int(action.id[4:])
+            stems, number = self.stems, int(action.id[4:])
             if number <= len(stems):
                 control = f"{stems[number - 1]}.{action.id[:4]}"
                 self.change(ControlChange(control, 1.0, "toggle"))
@@ -461,7 +487,7 @@ class SessionScreen(TableScreen):
 
     def do_unmute(self) -> None:
         """All mutes and solos away."""
-        for stem in self.session.stems:
+        for stem in self.stems:
             self.set(f"{stem}.mute", 0)
             self.set(f"{stem}.solo", 0)
 
@@ -481,11 +507,11 @@ class SessionScreen(TableScreen):
         self._step(f"{self.stem}.gain", -1.0)
 
     def do_pan_left(self) -> None:
-        """A twentieth."""
+        """A tenth."""
         self._step(f"{self.stem}.pan", -0.1)
 
     def do_pan_right(self) -> None:
-        """A twentieth."""
+        """A tenth."""
         self._step(f"{self.stem}.pan", 0.1)
 
     def do_filter_down(self) -> None:
@@ -551,22 +577,18 @@ class SessionScreen(TableScreen):
             self.workstation.ask(
                 "A take is being recorded. End it and go? It is kept.", "End it", self._leave
             )
-        elif self.player is not None and self.player.failure is None and self.player.state.playing:
+        elif self.plays:
             self.workstation.ask("The music plays. Stop it and go home?", "Go home", self._leave)
         else:
             self._leave()
 
     def _leave(self) -> None:
-        self._close_in_thread()
+        self._leaving = True
         self.app.pop_screen()
 
-    @work(thread=True, exit_on_error=False)
-    def _close_in_thread(self) -> None:
-        self.close_player()
-
-    def on_unmount(self) -> None:
-        """Whatever ends the screen ends the player."""
-        self.close_player()
+    async def on_unmount(self) -> None:
+        """Whatever ends the screen ends the player, before the application ends."""
+        await asyncio.to_thread(self.close_player)
 
     def do_takes(self) -> None:
         """The takes."""
@@ -584,7 +606,10 @@ class SessionScreen(TableScreen):
         """To a file."""
         from workstation.tui.screens.export import RenderDialog
 
-        self.app.push_screen(RenderDialog(self.session))
+        mixer = self.player.mixer if self.player is not None else None
+        if self.player is not None and set(self.player.stems) != set(self.session.stems):
+            mixer = None
+        self.app.push_screen(RenderDialog(self.session, mixer))
 
     def do_midi(self) -> None:
         """Controllers."""
@@ -624,28 +649,18 @@ class SessionScreen(TableScreen):
         )
 
     def _use_new_stems(self) -> None:
-        """Play the new stems."""
+        """Play the new stems; while somebody plays the old ones, that waits."""
+        self._new_stems = True
+        if self.plays:
+            self._say("New stems are ready: they are played when the music stops.")
+
+    def _play_new_stems(self) -> None:
+        self._new_stems = False
+        self._mappings = {}
         self.lanes.forget_peaks()
         self._show_song()
         self._read_peaks()
-        self._reconnect()
-
-    @work(thread=True, exclusive=True, group="player", exit_on_error=False)
-    def _reconnect(self) -> None:
-        """A new player for new stems. It goes on where the old one was."""
-        self._mappings = {}
-        old, self.player = self.player, None
-        if old is not None:
-            old.close()
-        app = self.workstation
-        try:
-            player = self.session.player(app.output, app.connections, say=self._tell)
-            if old is not None and old.failure is None:
-                player.seek(old.state.position_s)
-        except WorkstationError as error:
-            self.post_message(Failed(error, "player"))
-            return
-        self._take_player(player)
+        self.open_player()
 
 
 def _separate_with(session: Session, engine: str, job: JobContext) -> Path:

@@ -72,6 +72,7 @@ class TakesDialog(Dialog[None]):
             self._takes = sorted(self._session.takes.numbered().items(), reverse=True)
         except WorkstationError as error:
             self.workstation.fail(error)
+        at = self.table.cursor_row
         self.table.clear()
         for number, take in self._takes:
             cells = (
@@ -81,6 +82,7 @@ class TakesDialog(Dialog[None]):
             self.table.add_row(*(Text(shown(cell)) for cell in cells))
         if not self._takes:
             self.table.add_row(Text(""), Text("None yet: r records one."))
+        self.table.move_cursor(row=min(at, max(len(self._takes) - 1, 0)))
 
     @property
     def _selected(self) -> str | None:
@@ -125,17 +127,20 @@ class TakesDialog(Dialog[None]):
 
     def action_delete(self) -> None:
         """Delete it; u brings it back."""
-        if self._selected is not None:
-            self._edit(self._session.takes.delete)
+        if self._selected is not None and self._edit(self._session.takes.delete):
             self.notify("Deleted; u brings it back.")
 
     def action_undo(self) -> None:
         """Undo the last rename or deletion."""
         self._edit(lambda _: self.notify(self._session.takes.undo(), markup=False))
 
-    def _edit(self, call: Callable[[str], object]) -> None:
+    def _edit(self, call: Callable[[str], object]) -> bool:
+        """Change the shelf, and show it; False if that failed."""
+        done = True
         try:
             call(self._selected or "")
         except WorkstationError as error:
             self.workstation.fail(error)
+            done = False
         self._fill()
+        return done

@@ -47,6 +47,7 @@ class Beats(Widget):
         self._selected = 0
         self._playhead = -1
         self._wave: tuple[object, list[Strip]] | None = None
+        self._lines: tuple[object, dict[int, tuple[str, Style]]] | None = None
 
     def set_peaks(self, peaks: Peaks, rate_hz: int, colour: str) -> None:
         """The waveform is there."""
@@ -78,7 +79,7 @@ class Beats(Widget):
     def notify_style_update(self) -> None:
         """Another theme."""
         super().notify_style_update()
-        self._wave = None
+        self._wave = self._lines = None
 
     def _rows(self) -> list[Strip]:
         key = (self.timeline, self.size, id(self._peaks))
@@ -99,6 +100,15 @@ class Beats(Widget):
 
     def _marks(self) -> dict[int, tuple[str, Style]]:
         """What is drawn over the wave, by column."""
+        key = (self.timeline, self._grid, self._selected)
+        if self._lines is None or self._lines[0] != key:
+            self._lines = (key, self._beat_lines())
+        if not 0 <= self._playhead < self.timeline.columns:
+            return self._lines[1]
+        line = ("│", self.get_component_rich_style("beats--playhead"))
+        return {**self._lines[1], self._playhead: line}
+
+    def _beat_lines(self) -> dict[int, tuple[str, Style]]:
         marks: dict[int, tuple[str, Style]] = {}
         columns = self.timeline.columns
         if self._grid is not None:
@@ -116,8 +126,6 @@ class Beats(Widget):
                     mark = (mark[0], chosen)
                 if marks.get(column, ("", beat))[1] == beat or index == self._selected:
                     marks[column] = mark
-        if 0 <= self._playhead < columns:
-            marks[self._playhead] = ("│", self.get_component_rich_style("beats--playhead"))
         return marks
 
     def render_line(self, y: int) -> Strip:
