@@ -148,11 +148,6 @@ class Performer:
         """Have something done by the rendering thread before its next block; from any thread."""
         self._posted.append(call)
 
-    @property
-    def behind(self) -> bool:
-        """Whether something that was posted is not done yet."""
-        return bool(self._posted)
-
     def change(self, change: ControlChange) -> None:
         """Do what a control asks for, at the frame that sounds next or on its line."""
         spec = self.table[change.control]
