@@ -27,7 +27,8 @@ from workstation.model.names import shown
 
 # Beyond any project: one of a thousand tracks has some ten thousand records in a few megabytes.
 MOST_BYTES = 256 << 20
-MOST_RECORDS = 1_000_000
+MOST_RECORDS = 200_000
+MOST_EVENTS = 500_000
 END_MARK = bytes.fromhex("f1000000 ffffff3f 00000000 00000000")
 _MAGIC = b"\x23\x47\xc0\xab"
 _HEAD_BYTES = 24
@@ -154,6 +155,8 @@ def events_of(sequence: Record, name: str) -> list[bytes]:
         InputError: It is none that is known here.
     """
     payload = sequence.payload
+    if len(payload) > MOST_EVENTS * _UNIT_BYTES:
+        raise _damaged(name, f"has a sequence of more than {MOST_EVENTS} events")
     units = [payload[k : k + _UNIT_BYTES] for k in range(0, len(payload), _UNIT_BYTES)]
     if not units or units[-1] != END_MARK:
         raise _damaged(name, "has a sequence without an end")
