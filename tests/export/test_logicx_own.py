@@ -584,6 +584,12 @@ def test_a_bit_flip_or_a_cut_gives_a_project_or_one_clear_error(data):
         fill(WHOLE[: data.draw(st.integers(0, len(WHOLE) - 1))])
 
 
+def test_a_time_of_day_beyond_all_measure_does_no_harm():
+    at = WHOLE.index(struct.pack("<I", 7_200_000))
+    filled = fill(WHOLE[:at] + b"\xff" * 4 + WHOLE[at + 4 :])
+    assert unframed(encode(filled.data))
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_any_content_of_a_record_gives_a_project_or_one_clear_error(data):

@@ -104,7 +104,7 @@ def tempo_events(timeline: Timeline, first: bytes) -> list[bytes]:
     points = timeline.tempos
     for index, point in enumerate(points):
         units = round(point.bpm * _TEMPO_UNITS)
-        clock = _word(first, 24) + round(reached_s * _CLOCK_UNITS_PER_S)
+        clock = (_word(first, 24) + round(reached_s * _CLOCK_UNITS_PER_S)) & 0xFFFF_FFFF
         if index + 1 < len(points):
             quarters = (_tick(points[index + 1].quarter) - _tick(point.quarter)) / TICKS_PER_QUARTER
             left_s = max(points[index + 1].time_s - reached_s, 1e-6)
