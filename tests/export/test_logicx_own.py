@@ -34,6 +34,7 @@ from workstation.export.logicx import decode, encode
 from workstation.export.logicx_own import fill_own
 from workstation.export.logicx_parts import Stem, file_record, marker_text, region_record
 from workstation.export.markers import Marker
+from workstation.export.timeline import MeterPoint
 from workstation.model import (
     BeatGrid,
     CancelledError,
@@ -48,6 +49,7 @@ NAMES = ["歌 🎛️", "A & <b> \"c\" 'd'", "x" * 300, "x" * 300]
 RATES = {44100: (0, 0xE970, 0xE970), 48000: (0x16, 0xF8AC, 0xF8AC)}
 DATA = "Alternatives/000/ProjectData"
 ABOUT = "Alternatives/000/MetaData.plist"
+WHOLE = framed(own_records())
 SOMETHING = [Stem(n, n, f"{n}.wav", 1000, 44, 16, 9, RATE, 2, 24) for n in ("a", "Bass", "c")]
 
 
@@ -141,19 +143,20 @@ def test_tempos_meters_markers_and_rate_are_those_of_the_song(
     )
 
 
-def test_a_change_of_meter_begins_at_its_bar():
-    grid = BeatGrid(tuple(0.5 * k for k in range(30)), tuple(range(0, 30, 5)), 5)
-    timeline = Timeline.of(grid, 15.0)
-    own = decode(framed(own_records()), "x")
-    data = fill_own(own, SOMETHING, timeline, [], RATE, "x").data
+def test_every_change_of_meter_begins_at_its_bar():
+    meters = [(0, 4, 4), (8, 5, 8), (13, 3, 4), (22, 7, 16)]  # Bars 1, 3, 5 and 8.
+    timeline = msgspec.structs.replace(
+        Timeline.of(None, 15.0), meters=tuple(MeterPoint(q / 2, q, n, d) for q, n, d in meters)
+    )
+    data = fill_own(decode(WHOLE, "x"), SOMETHING, timeline, [], RATE, "x").data
     (sequence,) = (r for r in data.records if (r.tag, r.kind) == ("EvSq", 1))
-    events = [e for e in events_of(sequence.payload) if e[0] == 0x30]
-    at = [struct.unpack_from("<I", e, 4)[0] for e in events[1:]]
-    bars = [struct.unpack_from("<I", e, 24)[0] for e in events[1:]]
-    assert [1 << events[0][11], events[0][12]] == [4, timeline.meters[0].numerator]
-    assert at == [38400 + round(m.quarter * 960) for m in timeline.meters[1:]]
-    lines = [38400 + round(timeline.quarter_at(t) * 960) for t in timeline.bars_s]
-    assert at == [lines[bar] for bar in bars]
+    first, *later = [e for e in events_of(sequence.payload) if e[0] == 0x30]
+    assert [(e[12], 1 << e[11]) for e in (first, *later)] == [(n, d) for _, n, d in meters]
+    assert [struct.unpack_from("<I", e, 24)[0] for e in later] == [2, 4, 7]
+    for at in (4, 28):
+        assert [struct.unpack_from("<I", e, at)[0] - 38400 for e in later] == [
+            q * 960 for q, *_ in meters[1:]
+        ]
 
 
 @pytest.mark.parametrize("title", NAMES[:3])
@@ -558,9 +561,6 @@ def test_a_cancelled_export_leaves_nothing(make_project, tmp_path):
         export(make_project(), "logic", tmp_path / "out", ExportOptions(own_project=own), job)
     assert list((tmp_path / "out").iterdir()) == []
     assert files_in(own) == before
-
-
-WHOLE = framed(own_records())
 
 
 def fill(content):
