@@ -54,7 +54,7 @@ class _TargetsOption(click.Option):
     metavar="NAME|FILE",
     shell_complete=complete_layouts,
     help="What it looks like: see `workstation templates list`; and a project of your own, such "
-    "as an .als, that the stems are put into. Only read.",
+    "as an .als or a .logicx, that the stems are put into. Only read.",
 )
 @click.option(
     "--out",

@@ -1,7 +1,10 @@
-"""The target `logic`: a kit that always works in Logic Pro.
+"""The target `logic`: a kit that always works in Logic Pro, and the user's own project filled.
 
 Logic makes tempo changes, meters and markers from a MIDI file that is opened (not imported), and
 places audio exactly by AAF. So the kit has both, and the stems to drag in.
+
+A new project of Logic cannot be made from its format alone. With a project of the user's own
+there is also a copy of that with the stems in it.
 """
 
 from __future__ import annotations
@@ -9,18 +12,33 @@ from __future__ import annotations
 from pathlib import Path
 
 from workstation.export.aaf import write_aaf
+from workstation.export.logicx_song import read_own, write_own
 from workstation.export.midi import FILE_NAME, write_tempo_map
 from workstation.export.stem_files import write_stems
 from workstation.export.target import Part, Plan, Target, Written
 from workstation.model import JobContext
+from workstation.model.names import ascii_name
 
 
 def write_logic(plan: Plan, folder: Path, job: JobContext) -> Written:
-    """Write the stems, the tempo map and the AAF."""
-    files = write_stems(plan.project, folder / "stems", plan.options, job.part(0.0, 0.4))
+    """Write the stems, the tempo map and the AAF, and the user's own project with the stems.
+
+    Raises:
+        UsageError: The user's own project cannot take this encoding.
+        InputError: A stem or the user's own project cannot be read, or the stems do not fit in.
+        OutputError: The folder cannot be written.
+    """
+    own = None if plan.options.own_project is None else read_own(plan, plan.options.own_project)
+    kit = job if own is None else job.part(0.0, 0.7)
+    files = write_stems(plan.project, folder / "stems", plan.options, kit.part(0.0, 0.4))
     write_tempo_map(plan, folder / FILE_NAME)
-    aaf = write_aaf(plan, folder, job.part(0.4, 1.0))
-    return Written(open_with=FILE_NAME, notes=tuple(dict.fromkeys((*files.notes, *aaf.notes))))
+    aaf = write_aaf(plan, folder, kit.part(0.4, 1.0))
+    notes = tuple(dict.fromkeys((*files.notes, *aaf.notes)))
+    if own is None:
+        return Written(open_with=FILE_NAME, notes=notes)
+    name = f"{ascii_name(plan.project.title, fallback='Song')}.logicx"
+    words = write_own(plan, own, files, folder / name, job.part(0.7, 1.0))
+    return Written(open_with=name, notes=(*words, *notes))
 
 
 LOGIC = Target(
@@ -38,5 +56,6 @@ LOGIC = Target(
     carries=frozenset({Part.AUDIO, Part.TEMPO, Part.SECTIONS, Part.BARS, Part.KEY}),
     encodings=("pcm24", "float32"),
     scratch_copies=2,
+    own_projects=(".logicx",),
     write=write_logic,
 )
