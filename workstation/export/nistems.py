@@ -20,6 +20,7 @@ from workstation.export.target import Part, Plan, Target, Written
 from workstation.export.text import one_line
 from workstation.model import InputError, JobContext
 from workstation.model.names import ascii_name
+from workstation.model.stem_roles import role_of
 
 STEMS = 4
 _CODECS = {"pcm24": "alac", "aac": "aac"}
@@ -90,7 +91,7 @@ def _kept(tracks: tuple[Track, ...]) -> list[int]:
     everything = range(len(tracks))
     if len(tracks) <= STEMS:
         return list(everything)
-    known = [index for index in everything if tracks[index].name.lower() in _FIRST]
+    known = [index for index in everything if role_of(tracks[index].name) in _FIRST]
     others = [index for index in everything if index not in known]
     return sorted([*known, *others][: STEMS - 1])
 

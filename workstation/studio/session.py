@@ -24,6 +24,7 @@ from workstation.model import (
 )
 from workstation.model.mixer import MixerState, Strip, gain_words
 from workstation.model.names import shown
+from workstation.model.stem_roles import role_of
 from workstation.separate import Choice, EngineOptions, FloatArray, choose_engine
 from workstation.session import SessionFolder, SessionState, TakeShelf
 
@@ -284,7 +285,7 @@ class Session:
             return self.analysis
         from workstation.analyze import analyze
 
-        drums_path = self.stems.get("drums")
+        drums_path = next((p for n, p in self.stems.items() if role_of(n) == "drums"), None)
         with open_audio(self.source_path, job=job) as source:
             if drums_path is None:
                 found = analyze(source, job=job or JobContext())
