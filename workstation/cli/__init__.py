@@ -26,6 +26,9 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "export": "Make a DAW project: stems on the song's tempo map.",
         "batch": "Do all this for a folder of songs.",
     },
+    "Remix": {
+        "karaoke": "Take the voice out, or leave it as a soft guide.",
+    },
     "Play": {
         "open": "Open the screen: play, mix, record, export.",
         "perform": "Play the stems, ride them from MIDI, record takes.",

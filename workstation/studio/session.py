@@ -27,11 +27,12 @@ from workstation.model.names import shown
 from workstation.model.stem_roles import role_of
 from workstation.separate import Choice, EngineOptions, FloatArray, choose_engine
 from workstation.session import SessionFolder, SessionState, TakeShelf
+from workstation.studio.karaoke import make_karaoke
 
 if TYPE_CHECKING:
     from workstation.perform.outputs import OutputOptions
     from workstation.studio.player import Connections, Player
-    from workstation.studio.rendering import Rendered
+    from workstation.studio.stem_blocks import Rendered
 
 
 class Session:
@@ -462,7 +463,7 @@ class Session:
         from workstation.studio.rendering import render_session
 
         job = job or JobContext()
-        self._check_render(Path(out))
+        self.check_apart(Path(out))
         found = None if take is None else self.takes.find(take)
         if found is None or found.engine == self.engine:
             self.separate(job=job.part(0.0, 0.5))
@@ -479,8 +480,8 @@ class Session:
             job=job.part(0.5, 1.0, "Rendering"),
         )  # fmt: skip
 
-    def _check_render(self, out: Path) -> None:
-        """Keep a mix from the song and the stems it is made of, also where it may overwrite.
+    def check_apart(self, out: Path) -> None:
+        """Keep a file from the song and the stems it is made of, also where it may overwrite.
 
         Raises:
             UsageError: It would take their place.
@@ -494,6 +495,9 @@ class Session:
                 f"{shown(out)} is a part of the session, which a mix must not replace.",
                 "Choose another name for the mix.",
             )
+
+    # Made from the stems, each in a module of its own.
+    karaoke = make_karaoke
 
     @property
     def mixer_words(self) -> str:
