@@ -28,6 +28,7 @@ from workstation.model.stem_roles import role_of
 from workstation.separate import Choice, EngineOptions, FloatArray, choose_engine
 from workstation.session import SessionFolder, SessionState, TakeShelf
 from workstation.studio.karaoke import make_karaoke
+from workstation.studio.practice import make_practice
 
 if TYPE_CHECKING:
     from workstation.perform.outputs import OutputOptions
@@ -498,6 +499,7 @@ class Session:
 
     # Made from the stems, each in a module of its own.
     karaoke = make_karaoke
+    practice = make_practice
 
     @property
     def mixer_words(self) -> str:
