@@ -29,6 +29,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
     "Remix": {
         "karaoke": "Take the voice out, or leave it as a soft guide.",
         "practice": "Mute one part or bring it up, slower or in another key.",
+        "loops": "Cut whole bars of every stem where sections start.",
     },
     "Play": {
         "open": "Open the screen: play, mix, record, export.",

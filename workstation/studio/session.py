@@ -28,6 +28,7 @@ from workstation.model.stem_roles import role_of
 from workstation.separate import Choice, EngineOptions, FloatArray, choose_engine
 from workstation.session import SessionFolder, SessionState, TakeShelf
 from workstation.studio.karaoke import make_karaoke
+from workstation.studio.loops import make_loops
 from workstation.studio.practice import make_practice
 
 if TYPE_CHECKING:
@@ -500,6 +501,7 @@ class Session:
     # Made from the stems, each in a module of its own.
     karaoke = make_karaoke
     practice = make_practice
+    loops = make_loops
 
     @property
     def mixer_words(self) -> str:
