@@ -30,6 +30,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "karaoke": "Take the voice out, or leave it as a soft guide.",
         "practice": "Mute one part or bring it up, slower or in another key.",
         "loops": "Cut whole bars of every stem where sections start.",
+        "surround": "Spread the stems over 5.1 channels.",
     },
     "Play": {
         "open": "Open the screen: play, mix, record, export.",

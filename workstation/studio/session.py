@@ -30,6 +30,7 @@ from workstation.session import SessionFolder, SessionState, TakeShelf
 from workstation.studio.karaoke import make_karaoke
 from workstation.studio.loops import make_loops
 from workstation.studio.practice import make_practice
+from workstation.studio.surround import make_surround
 
 if TYPE_CHECKING:
     from workstation.perform.outputs import OutputOptions
@@ -502,6 +503,7 @@ class Session:
     karaoke = make_karaoke
     practice = make_practice
     loops = make_loops
+    surround = make_surround
 
     @property
     def mixer_words(self) -> str:

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from workstation.audio import FloatArray, check_encoding, map_samples
-from workstation.model import ExistsError, InputError, JobContext, UsageError
+from workstation.model import ExistsError, JobContext, UsageError
 from workstation.model.names import file_name, shown
 
 if TYPE_CHECKING:
@@ -132,15 +132,3 @@ class StemBlocks:
             job.check()
             job.report(start / self.frames)
             yield self.mix(gains, start, min(BLOCK_FRAMES, self.frames - start))
-
-    def need_stereo(self, what: str) -> None:
-        """Refuse songs of more than two channels.
-
-        Raises:
-            InputError: It has more.
-        """
-        if self.channels > 2:
-            raise InputError(
-                f"{what} is made from mono or stereo; this song has {self.channels} channels.",
-                "Give a stereo song.",
-            )
