@@ -86,7 +86,8 @@ def separation_options(function: F) -> F:
                 "--engine",
                 metavar="NAME",
                 shell_complete=_complete_engines,
-                help="Separation engine; see `workstation engines`.  [default: auto]",
+                help="Separation engine, or several combined; see `workstation engines --help`.  "
+                "[default: auto]",
             ),
             click.option(
                 "--models-dir",
