@@ -36,7 +36,8 @@ def engines(models_dir: Path | None, *, as_json: bool) -> None:
       residual(A,other)        what the stems miss of the mix goes into `other`; or `own`
                                makes it a stem; or `energy` shares it out (so it is anyway)
       gate(A)  gate(A,-50)     silences stems where they are 40 dB (50 dB) below the mix
-      wiener(A)  wiener(A,2)   refines the stems by a multichannel Wiener filter
+      wiener(A)  wiener(A,2)   refines the stems by a multichannel Wiener filter; for
+                               networks, since stems of dsp and nmf get no better by it
       shifts(A,4)              the mean of 4 runs on the shifted mix
 
     \b

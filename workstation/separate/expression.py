@@ -6,9 +6,16 @@
     cascade(A@vocals,B)        A's vocals, then B separates what is left of the mix
     residual(A,other)          what A's stems miss of the mix: into `other`, or as a stem of its
                                own (`own`), or shared out by energy (`energy`, as without this)
-    gate(A)  gate(A,-50)       silence stems where they are 40 dB (50 dB) below the mix
+    gate(A)  gate(A,-50)       silence stems where they are 40 dB (50 dB) below the mix; the bleed
+                               of networks is softer than that, that of dsp is at -20 to -35 dB
     wiener(A)  wiener(A,2)     refine the stems by a multichannel Wiener filter, once or twice
     shifts(A,4)                the mean of 4 runs on the mix delayed by fractions of half a second
+
+What they do to plain SDR, mean of four stems over three real and three synthetic songs:
+dsp 4.18 dB; average(dsp,nmf@bass) 4.28 (its bass 3.62 to 4.16); shifts(dsp,4) 4.23;
+cascade(dsp@vocals,dsp) 4.22; average(dsp=3,nmf) 4.07; wiener(dsp) 3.84; max(dsp,nmf) 3.11. A blend
+is as good as its members are alike in quality, and the Wiener filter has nothing to mend in
+stems that are masks of the mix already: it is for engines whose stems are not.
 
 A, B and C may be such expressions themselves. Such a name is a file name too, and stands wherever
 the name of an engine does.
@@ -50,6 +57,11 @@ class Term(msgspec.Struct, frozen=True):
     def bare(self) -> Term:
         """The same without stems and value."""
         return Term(self.name, self.inside)
+
+
+def canonical(name: str) -> str:
+    """An engine's name as its card writes it: expressions without blanks."""
+    return str(parse(name)) if is_expression(name) else name
 
 
 def is_expression(name: str) -> bool:

@@ -26,6 +26,7 @@ from workstation.model.mixer import MixerState, Strip, gain_words
 from workstation.model.names import shown
 from workstation.model.stem_roles import role_of
 from workstation.separate import Choice, EngineOptions, FloatArray, choose_engine
+from workstation.separate.expression import canonical
 from workstation.session import SessionFolder, SessionState, TakeShelf
 from workstation.studio.karaoke import make_karaoke
 from workstation.studio.loops import make_loops
@@ -182,7 +183,7 @@ class Session:
 
     def has_stems(self, engine: str | None) -> bool:
         """Whether `separate` with this engine probably finds its stems there."""
-        name = self._state.engine if engine in {None, "auto"} else engine
+        name = self._state.engine if engine is None or engine == "auto" else canonical(engine)
         return name in self._state.stem_keys and self._is_present(str(name))
 
     def stem_names(self, engine: str | None, options: EngineOptions | None = None) -> list[str]:
