@@ -28,7 +28,7 @@ def project_of(session: Session, take: Take | None = None) -> Project:
     analysis = song.analysis
     tracks = tuple(
         Track(
-            name=name.capitalize() if name.islower() else name,
+            name=name.replace("_", " ").capitalize() if name.islower() else name,
             path=path,
             colour=stem_colour(name, index),
             stem=name,
