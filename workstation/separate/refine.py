@@ -18,6 +18,7 @@ _GATE_BLOCK_S = 0.05
 _GATE_REACH_S = 0.5
 _WINDOW_S = 0.093
 _EPSILON = 1e-10
+_INAUDIBLE = 1e-30
 
 
 class Shifts:
@@ -138,20 +139,23 @@ class Wiener:
     def separate(self, mix: FloatArray, rate_hz: int, job: JobContext) -> dict[str, FloatArray]:
         """Split a mix and refine the stems; see `Separator.separate`."""
         stems = separate_fitted(self._engine, mix, rate_hz, job.part(0.0, 0.7))
-        if not mix.any():
+        peak = float(np.abs(mix).max())
+        if peak < _INAUDIBLE:
             return stems
+        # Powers of a very soft mix would be too small for single precision; this is exact.
+        up = round(-np.log2(peak))
         size = window_size(rate_hz, _WINDOW_S)
         hop = size // 4
         for first in range(0, mix.shape[0], 2):  # Two channels at a time.
             pair = slice(first, first + 2)
-            spectrum = stft(mix[pair], size, hop)
-            spectra = [stft(samples[pair], size, hop) for samples in stems.values()]
+            spectrum = stft(np.ldexp(mix[pair], up), size, hop)
+            spectra = [stft(np.ldexp(s[pair], up), size, hop) for s in stems.values()]
             for done in range(self._rounds):
                 job.check()
                 job.report(0.7 + 0.3 * done / self._rounds)
                 spectra = wiener_round(spectrum, spectra)
             for samples, refined in zip(stems.values(), spectra, strict=True):
-                samples[pair] = istft(refined, size, hop, mix.shape[1])
+                samples[pair] = np.ldexp(istft(refined, size, hop, mix.shape[1]), -up)
         return stems
 
 
