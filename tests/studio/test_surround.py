@@ -10,7 +10,7 @@ import soundfile
 
 from tests.studio.bands import band, four, noise
 from workstation.audio import read_audio, write_audio
-from workstation.audio.riff import walk_chunks
+from workstation.audio.riff import walk_chunks, wav_header
 from workstation.model import ExistsError, InputError
 from workstation.studio import open_session
 from workstation.studio.surround import fold_down, low_pass
@@ -109,6 +109,20 @@ def test_the_file_says_which_channel_is_which(tmp_path, encoding, tag, bits):
              path], capture_output=True, text=True, check=True,
         )  # fmt: skip
         assert words.stdout.strip() == "5.1"
+
+
+@pytest.mark.parametrize("floating", [True, False])
+def test_beyond_4_gib_the_header_has_the_same_length_and_64_bit_sizes(floating):
+    def header(frames):
+        return wav_header(
+            sample_rate_hz=RATE, channels=6, frames=frames, bits=32 if floating else 24,
+            floating=floating, channel_mask=0x3F,
+        )  # fmt: skip
+
+    small, large = header(1), header(1 << 28)
+    assert len(small) == len(large)
+    assert (small[:4], large[:4]) == (b"RIFF", b"RF64")
+    assert struct.unpack_from("<Q", large, 28)[0] == (1 << 28) * 6 * (4 if floating else 3)
 
 
 def test_what_cannot_be_done_is_told_and_nothing_is_replaced(tmp_path):
