@@ -153,6 +153,17 @@ def test_more_than_four_lie_together_in_the_last(make_project, export_to, make_t
     assert [track.name for track in stem_tracks(path)] == ["A", "B", "C", "D + E"]
 
 
+def test_parts_of_one_role_lie_together(make_project, export_to, make_tracks):
+    tracks = make_tracks("Kick", "Snare", "Hihat", "Bass", "Piano", "Lead vocals", "Backing vocals")
+    report = export_to(make_project(tracks=tracks), "nistems")
+    path = Path(report.folder) / report.open_with
+    names = [track.name for track in stem_tracks(path)]
+    assert names == ["Kick + Snare + Hihat", "Bass", "Piano", "Lead vocals + Backing vocals"]
+    assert any("Kick + Snare + Hihat lie together" in words for words in report.dropped)
+    read = [samples(path, stream) for stream in range(5)]
+    assert np.array_equal(read[0], sum(read[1:]))
+
+
 def test_a_mix_beyond_full_scale_lowers_all_by_one_gain(make_project, export_to, tmp_path):
     loud = np.full((2, FRAMES), 0.4, np.float32)
     write_audio(tmp_path / "loud.wav", loud, RATE, "float32")

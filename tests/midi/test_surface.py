@@ -1,5 +1,6 @@
 """A controller in use: every kind of message, soft takeover, banks, layers, lights, motors."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,12 +17,12 @@ STEMS = tuple(f"stem {n}" for n in range(1, 13))
 class Desk:
     """A surface and the values it moves."""
 
-    def __init__(self, *bindings, **mapping):
-        self.table = control_table(STEMS)
+    def __init__(self, *bindings, stems=STEMS, **mapping):
+        self.table = control_table(stems)
         self.values = {name: spec.default for name, spec in self.table.items()}
         self.now = 0.0
         made = MidiMapping("x", "X", (), bindings, **{"takeover": "jump", **mapping})
-        self.surface = Surface(made, self.table, STEMS, self.values.get, lambda: self.now)
+        self.surface = Surface(made, self.table, stems, self.values.get, lambda: self.now)
 
     def send(self, kind, number, value, channel=1):
         self.now += 1.0
@@ -198,6 +199,17 @@ def test_colours_by_stem_and_lights_of_what_is_heard():
     assert desk.lights() == [bytes([0x90, 1, 9])]
     desk.send("note", 8, 1)
     assert desk.lights() == [bytes([0x90, 1, 45])]
+
+
+def test_a_part_has_the_colour_of_its_whole_and_answers_to_its_name():
+    led = Led(MessageSpec("note", 1, 1), on=9, invert=True, by_stem={"vocals": 45, "drums": 5})
+    stems = ("lead_vocals", "kick", "snare")
+    pads = [note(n, to=f"strip{n}.mute", led=msgspec.structs.replace(
+        led, message=MessageSpec("note", 1, n))) for n in (1, 2, 3)]  # fmt: skip
+    desk = Desk(*pads, note(8, to="vocals.mute"), note(9, to="drums.mute"), stems=stems)
+    assert desk.lights() == [bytes([0x90, n, v]) for n, v in ((1, 45), (2, 5), (3, 5))]
+    assert [change.control for change in desk.send("note", 8, 127)] == ["lead_vocals.mute"]
+    assert desk.send("note", 9, 127) == []  # Two stems are drums: it is not said which.
 
 
 def test_a_pad_for_one_value_is_lit_while_it_is_that():

@@ -96,6 +96,20 @@ def test_stems_are_those_of_demucs_itself(folder, name):
         assert np.abs(stems[stem]).max() > 1e-4
 
 
+def test_a_bag_narrowed_to_a_stem_runs_its_networks_only_and_gives_the_same(folder):
+    mix = mix_of(1.5)
+    engine = engine_for("bag-of-two", folder)
+    whole = engine.separate(mix, RATE, JobContext())
+    for stems, networks in ((STEMS[:1], 1), (STEMS[1:2], 1), (STEMS[2:3], 2), (STEMS[:2], 2)):
+        narrow = engine.narrowed(tuple(stems))
+        found = narrow.separate(mix, RATE, JobContext())
+        assert len(narrow._model.models) == networks
+        assert all(np.array_equal(found[stem], whole[stem]) for stem in stems)
+        assert all(np.isfinite(samples).all() for samples in found.values())
+        cost = engine.card.realtime_factor * networks / 2
+        assert narrow.card.realtime_factor == pytest.approx(cost, abs=0.001)
+
+
 def test_the_same_network_gives_the_same_stems_from_every_form_of_file(tmp_path):
     mix = mix_of(1)
     network = tiny_network(seed=7)

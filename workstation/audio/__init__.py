@@ -23,7 +23,7 @@ from workstation.audio.loudness import Loudness
 from workstation.audio.resampling import resample
 from workstation.audio.stem_mp4 import StemMp4Writer, StemTrack, stem_tracks
 from workstation.audio.tags import Tags, read_tags
-from workstation.audio.wav_chunks import Bext, Cue, add_wav_chunks
+from workstation.audio.wav_chunks import Bext, Cue, Loop, add_wav_chunks
 
 __all__ = [
     "DECODABLE_SUFFIXES",
@@ -36,6 +36,7 @@ __all__ = [
     "Encoding",
     "FloatArray",
     "FloatWav",
+    "Loop",
     "Loudness",
     "StemMp4Writer",
     "StemTrack",

@@ -40,14 +40,15 @@ class AudioWriter:
     """Writes an audio file in pieces; it gets its name when the context ends well.
 
     Integer encodings round to the nearest step of 2^(1-bits), symmetrically around zero; what
-    lies beyond full scale is clipped and counted. WAV is plain (format tag 1 or 3, never
-    EXTENSIBLE) and becomes RF64 above 4 GiB by itself.
+    lies beyond full scale is clipped and counted. WAV is plain (format tag 1 or 3) unless a
+    channel mask makes it EXTENSIBLE, and becomes RF64 above 4 GiB by itself.
 
     Args:
         path: The file to write; missing folders are made.
         sample_rate_hz: Sample rate.
         channels: Number of channels.
         encoding: `float32`, `pcm24`, `pcm16` (WAV), `flac` (24 bit), `mp3` (320 kbit/s), `ogg`.
+        channel_mask: Which speakers the channels of a WAV are for; 0x3F is 5.1.
 
     Attributes:
         clipped_samples: How many samples were beyond full scale so far; always 0 where
@@ -59,13 +60,20 @@ class AudioWriter:
     """
 
     def __init__(
-        self, path: Path | str, *, sample_rate_hz: int, channels: int, encoding: str
+        self,
+        path: Path | str,
+        *,
+        sample_rate_hz: int,
+        channels: int,
+        encoding: str,
+        channel_mask: int | None = None,
     ) -> None:
         check_encoding(encoding, sample_rate_hz, channels)
         self._path = Path(path)
         self._rate = sample_rate_hz
         self._channels = channels
         self._encoding = encoding
+        self._channel_mask = channel_mask
         self.clipped_samples = 0
 
     def __enter__(self) -> Self:
@@ -75,7 +83,9 @@ class AudioWriter:
             file = stack.enter_context(partial.open("w+b", buffering=0))
             self._encoder: _Encoder
             if self._encoding in _WAV_BITS:
-                self._encoder = _WavEncoder(file, self._rate, self._channels, self._encoding)
+                self._encoder = _WavEncoder(
+                    file, self._rate, self._channels, self._encoding, self._channel_mask
+                )
             else:
                 self._encoder = _SoundFileEncoder(file, self._rate, self._channels, self._encoding)
             stack.callback(self._encoder.close)
@@ -133,8 +143,16 @@ def _quantise(samples: FloatArray, bits: int) -> tuple[npt.NDArray[np.int32], in
 class _WavEncoder:
     """WAV; the header is written again at the end, when the length is known."""
 
-    def __init__(self, file: BinaryIO, rate_hz: int, channels: int, encoding: str) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        rate_hz: int,
+        channels: int,
+        encoding: str,
+        channel_mask: int | None,
+    ) -> None:
         self._file = file
+        self._channel_mask = channel_mask
         self._rate = rate_hz
         self._channels = channels
         self._bits = _WAV_BITS[encoding]
@@ -145,6 +163,7 @@ class _WavEncoder:
         return wav_header(
             sample_rate_hz=self._rate, channels=self._channels, frames=self._frames,
             bits=self._bits, floating=self._bits == 32,
+            channel_mask=self._channel_mask,
         )  # fmt: skip
 
     def write(self, samples: FloatArray) -> int:

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 SIZE_IN_DS64 = 0xFFFF_FFFF  # Stands where RF64 has a size in its `ds64` chunk.
-_PCM_TAG, _FLOAT_TAG = 1, 3
+_PCM_TAG, _FLOAT_TAG, _EXTENSIBLE_TAG = 1, 3, 0xFFFE
+# What follows the tag in the GUIDs of WAVE_FORMAT_EXTENSIBLE (KSDATAFORMAT_SUBTYPE_…).
+_SUBTYPE_TAIL = bytes.fromhex("000000001000800000aa00389b71")
 _DS64 = "<QQQI"  # Sizes of RIFF and of `data`, number of frames, number of further sizes.
 
 
@@ -24,22 +26,35 @@ class Chunk(NamedTuple):
 
 
 def wav_header(
-    *, sample_rate_hz: int, channels: int, frames: int, bits: int, floating: bool = False
+    *,
+    sample_rate_hz: int,
+    channels: int,
+    frames: int,
+    bits: int,
+    floating: bool = False,
+    channel_mask: int | None = None,
 ) -> bytes:
     """Everything of a WAV before its samples.
+
+    With a mask, which has a bit for every speaker in the order of channels (0x3F is 5.1), the
+    format is WAVE_FORMAT_EXTENSIBLE; without one it is the plain format.
 
     The header has the same length for any number of frames: from 4 GiB on the file is RF64,
     below that the room for the 64-bit sizes is an empty `JUNK` chunk.
     """
     frame_bytes = channels * bits // 8
     data_bytes = frames * frame_bytes
-    tag = _FLOAT_TAG if floating else _PCM_TAG
+    sample_tag = _FLOAT_TAG if floating else _PCM_TAG
+    tag = sample_tag if channel_mask is None else _EXTENSIBLE_TAG
     fmt = struct.pack(
         "<HHIIHH", tag, channels, sample_rate_hz, sample_rate_hz * frame_bytes, frame_bytes, bits
     )
+    if channel_mask is not None:
+        fmt += struct.pack("<HHIH", 22, bits, channel_mask, sample_tag) + _SUBTYPE_TAIL
+    elif floating:
+        fmt += b"\0\0"
     tail = chunk(b"fmt ", fmt)
     if floating:
-        tail = chunk(b"fmt ", fmt + b"\0\0")
         tail += chunk(b"fact", struct.pack("<I", min(frames, SIZE_IN_DS64)))
     sizes = struct.calcsize(_DS64)
     riff_bytes = 4 + 8 + sizes + len(tail) + 8 + data_bytes + data_bytes % 2

@@ -1,6 +1,8 @@
-"""Broadcast and marker chunks in WAV files; the samples stay untouched.
+"""Broadcast, marker and loop chunks in WAV files; the samples stay untouched.
 
-`bext` after EBU Tech 3285, `cue ` and `LIST adtl` after the RIFF specification of 1991.
+`bext` after EBU Tech 3285, `cue ` and `LIST adtl` after the RIFF specification of 1991, `smpl`
+after its revision of 1994. `acid` was never published: its layout is that which JUCE, dr_wav,
+GStreamer and libsndfile read and write.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from workstation.model import InputError
 from workstation.model.names import shown
 
 _PIECE_BYTES = 1 << 22
+_MIDDLE_C = 60
+_ACID_ROOT_SET, _ACID_STRETCH, _ACID_C = 0x02, 0x04, 48
 _START_BYTES = 12 + 36  # What `riff_start` writes.
 
 
@@ -43,8 +47,37 @@ class Cue(msgspec.Struct, frozen=True):
     label: str
 
 
-def add_wav_chunks(path: Path | str, *, bext: Bext | None = None, cues: Sequence[Cue] = ()) -> None:
-    """Rewrite a WAV with a `bext` chunk before its format and cue chunks after its samples.
+class Loop(msgspec.Struct, frozen=True, kw_only=True):
+    """That a file is to be played round and round, and how long it is in beats.
+
+    Attributes:
+        frames: Length of the file.
+        sample_rate_hz: Its rate.
+        beats: Its length in beats.
+        beats_per_bar: Its meter, over quarters.
+        root: Pitch class of its key, 0 (C) to 11 (B); None where it has none, as drums.
+    """
+
+    frames: int
+    sample_rate_hz: int
+    beats: int
+    beats_per_bar: int = 4
+    root: int | None = None
+
+    @property
+    def bpm(self) -> float:
+        """Tempo at which the beats fill the file exactly."""
+        return 60.0 * self.beats * self.sample_rate_hz / self.frames
+
+
+def add_wav_chunks(
+    path: Path | str,
+    *,
+    bext: Bext | None = None,
+    cues: Sequence[Cue] = (),
+    loop: Loop | None = None,
+) -> None:
+    """Rewrite a WAV with a `bext` chunk before its format, cues and loop after its samples.
 
     Chunks of these kinds that were there are replaced; all others stay. The file becomes RF64
     if it grows beyond 4 GiB.
@@ -53,6 +86,7 @@ def add_wav_chunks(path: Path | str, *, bext: Bext | None = None, cues: Sequence
         path: The WAV file; it is replaced whole or not at all.
         bext: Broadcast information; its date stays empty, so that equal audio gives equal files.
         cues: Markers; labels are written as UTF-8.
+        loop: Makes it a loop for samplers (`smpl`) and for DAWs that follow tempo (`acid`).
 
     Raises:
         InputError: The file cannot be read, or is no WAV.
@@ -68,7 +102,7 @@ def add_wav_chunks(path: Path | str, *, bext: Bext | None = None, cues: Sequence
     with source:
         kept = _kept_chunks(source, path)
         before = chunk(b"bext", _bext(bext)) if bext else b""
-        after = _cues(cues) if cues else b""
+        after = (_cues(cues) if cues else b"") + (_loop(loop) if loop else b"")
         with atomic_file(path) as partial, partial.open("wb") as target:
             _write(source, target, kept, before, after)
 
@@ -93,7 +127,7 @@ def _is_replaced(source: BinaryIO, part: Chunk) -> bool:
     if part.name == b"LIST":
         source.seek(part.start)
         return source.read(4) == b"adtl"
-    return part.name in {b"bext", b"cue ", b"ds64", b"JUNK"}
+    return part.name in {b"bext", b"cue ", b"ds64", b"JUNK", b"smpl", b"acid"}
 
 
 def _write(
@@ -156,3 +190,16 @@ def _cues(cues: Sequence[Cue]) -> bytes:
         for number, cue in enumerate(cues, start=1)
     )
     return chunk(b"cue ", points) + chunk(b"LIST", labels)
+
+
+def _loop(loop: Loop) -> bytes:
+    """A sampler's loop over the whole file, and its tempo, meter and key."""
+    period_ns = round(1e9 / loop.sample_rate_hz)
+    sampler = struct.pack("<9I", 0, 0, period_ns, _MIDDLE_C, 0, 0, 0, 1, 0)
+    sampler += struct.pack("<6I", 0, 0, 0, loop.frames - 1, 0, 0)  # Its last frame included.
+    flags = _ACID_STRETCH | (_ACID_ROOT_SET if loop.root is not None else 0)
+    root = _ACID_C + (loop.root or 0)
+    acid = struct.pack(
+        "<IHHfIHHf", flags, root, 0x8000, 0.0, loop.beats, 4, loop.beats_per_bar, loop.bpm
+    )
+    return chunk(b"smpl", sampler) + chunk(b"acid", acid)

@@ -27,6 +27,12 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "templates": "See and make templates: what a project looks like.",
         "batch": "Do all this for a folder of songs.",
     },
+    "Remix": {
+        "karaoke": "Take the voice out, or leave it as a soft guide.",
+        "practice": "Mute one part or bring it up, slower or in another key.",
+        "loops": "Cut whole bars of every stem where sections start.",
+        "surround": "Spread the stems over 5.1 channels.",
+    },
     "Play": {
         "open": "Open the screen: play, mix, record, export.",
         "perform": "Play the stems, ride them from MIDI, record takes.",

@@ -25,6 +25,30 @@ def engines(models_dir: Path | None, *, as_json: bool) -> None:
     """List the separation engines: stems, speed, licences and downloads.
 
     The cost is seconds of computing per second of stereo audio on two CPU cores.
+
+    \b
+    Engines can be combined. The name of an engine may be, in quotes for the shell:
+      A@vocals+drums           only these stems of A, and what is left of the mix
+      average(A,B=2,C@vocals)  weighted mean of the stems; C takes part in vocals only
+      median(A,B,C)            the middle one, sample by sample
+      max(A,B)                 the loudest in every bin of the spectrum
+      cascade(A@vocals,B)      vocals by A, then the rest by B on what is left of the mix
+      residual(A,other)        what the stems miss of the mix goes into `other`; or `own`
+                               makes it a stem; or `energy` shares it out (so it is anyway)
+      gate(A)  gate(A,-50)     silences stems where they are 40 dB (50 dB) below the mix
+      wiener(A)  wiener(A,2)   refines the stems by a multichannel Wiener filter; for
+                               networks, since stems of dsp and nmf get no better by it
+      shifts(A,4)              the mean of 4 runs on the shifted mix
+
+    \b
+    A, B and C may be combinations themselves. Stems are matched by what they are: in an
+    average of htdemucs and htdemucs_6s, guitar and piano are a part of `other`.
+
+    \b
+    Examples:
+      workstation separate song.mp3 --engine htdemucs_ft@vocals
+      workstation separate song.mp3 --engine "cascade(htdemucs_ft@vocals,htdemucs_6s)"
+      workstation separate song.mp3 --engine "gate(average(htdemucs=2,dsp))"
     """
     from workstation.separate import engine_cards
     from workstation.studio.session import engine_options
@@ -46,6 +70,7 @@ def engines(models_dir: Path | None, *, as_json: bool) -> None:
         )
     console().print(rows)
     say("Cost: seconds of computing per second of audio on two processor cores.")
+    say("Engines can be combined: see `workstation engines --help`.")
 
 
 @click.command(short_help="List weights: which are here, which can be downloaded.")

@@ -53,6 +53,24 @@ def json_option(function: F) -> F:
     )(function)
 
 
+def mix_options(function: F) -> F:
+    """How a mix is coded, and whether it may replace a file."""
+    for option in reversed(
+        [
+            click.option(
+                "--encoding",
+                type=click.Choice(["float32", "pcm24", "pcm16"]),
+                default="float32",
+                show_default=True,
+                help="Of a .wav; .flac is 24 bit.",
+            ),
+            click.option("--overwrite", is_flag=True, help="Replace the file if it is there."),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
 def session_options(function: F) -> F:
     """Where the session lies and whether the song is copied into it."""
     function = click.option(
@@ -76,7 +94,8 @@ def separation_options(function: F) -> F:
                 "--engine",
                 metavar="NAME",
                 shell_complete=_complete_engines,
-                help="Separation engine; see `workstation engines`.  [default: auto]",
+                help="Separation engine, or several combined; see `workstation engines --help`.  "
+                "[default: auto]",
             ),
             click.option(
                 "--models-dir",

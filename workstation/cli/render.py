@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from workstation.cli.options import input_argument, json_option, open_input
-from workstation.cli.terminal import command, job_with_progress, print_json, print_path, say
+from workstation.cli.terminal import command, job_with_progress, print_rendered, say
 
 
 @click.command(short_help="Mix a session, or a take, to WAV or FLAC.")
@@ -60,15 +60,4 @@ def render(
         made = session.render(
             out, take=take, encoding=encoding, overwrite=overwrite, job=job.part(0.05, 1.0)
         )
-    if as_json:
-        print_json(
-            {
-                "path": str(made.path),
-                "duration_s": made.duration_s,
-                "clipped_samples": made.clipped_samples,
-            }
-        )
-        return
-    if made.clipped_samples:
-        say(f"{made.clipped_samples} samples were beyond full scale; float32 would keep them.")
-    print_path(made.path)
+    print_rendered(made, as_json=as_json)

@@ -19,7 +19,12 @@ from workstation.cli.terminal import command, job_with_progress, print_json, pri
 
 @click.command(short_help="Split a song into stems that sum to it.")
 @input_argument
-@click.option("--stems", metavar="NAMES", help="Only these, separated by commas: vocals,drums.")
+@click.option(
+    "--stems",
+    metavar="NAMES",
+    help="Only these, separated by commas: vocals,drums. To compute no others, name them behind "
+    "the engine: --engine htdemucs_ft@vocals.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -54,6 +59,8 @@ def separate(
       workstation separate song.mp3
       workstation separate song.mp3 --stems vocals --out acapella
       workstation separate song.flac --engine htdemucs_ft
+      workstation separate song.flac --engine htdemucs_ft@vocals
+      workstation separate song.flac --engine "average(htdemucs,dsp)"
     """
     from workstation.studio.copies import check_copies, copy_stems, pick_stems
     from workstation.studio.session import engine_options

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from workstation.studio.stem_blocks import Rendered
+
 P = ParamSpec("P")
 
 # Without a terminal, progress is a line now and then.
@@ -59,6 +61,22 @@ def print_json(value: object) -> None:
     import msgspec
 
     click.echo(json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False))
+
+
+def print_rendered(made: Rendered, *, as_json: bool) -> None:
+    """Print the file that a mix was written to, and say what it could not hold."""
+    if as_json:
+        print_json(
+            {
+                "path": str(made.path),
+                "duration_s": made.duration_s,
+                "clipped_samples": made.clipped_samples,
+            }
+        )
+        return
+    if made.clipped_samples:
+        say(f"{made.clipped_samples} samples were beyond full scale; float32 would keep them.")
+    print_path(made.path)
 
 
 def print_error(error: WorkstationError) -> None:

@@ -20,6 +20,7 @@ from workstation.export.target import Part, Plan, Target, Written
 from workstation.export.text import one_line
 from workstation.model import InputError, JobContext
 from workstation.model.names import ascii_name
+from workstation.model.stem_roles import belongs_to
 
 STEMS = 4
 _CODECS = {"pcm24": "alac", "aac": "aac"}
@@ -74,25 +75,38 @@ def write_nistems(plan: Plan, folder: Path, job: JobContext) -> Written:
 
 
 def _four(tracks: tuple[Track, ...]) -> list[_Stem]:
-    """Tracks as four stems: a few are followed by silence, of many the last one holds the rest."""
-    kept = _kept(tracks)
-    rest = tuple(index for index in range(len(tracks)) if index not in kept)
-    stems = [_Stem(one_line(tracks[index].name), tracks[index].colour, (index,)) for index in kept]
-    if rest:
-        named = " + ".join(one_line(tracks[index].name) for index in rest)
-        stems.append(_Stem(named, tracks[rest[0]].colour, rest))
+    """Tracks as four stems: a few are followed by silence, many lie together by their roles."""
+    groups = _groups(tracks)
+    stems = [
+        _Stem(
+            " + ".join(one_line(tracks[index].name) for index in group),
+            tracks[group[0]].colour,
+            group,
+        )
+        for group in groups
+    ]
     silence = [_Stem("Silence", _SILENCE_COLOUR, ())]
     return stems + silence * (STEMS - len(stems))
 
 
-def _kept(tracks: tuple[Track, ...]) -> list[int]:
-    """Tracks that have a stem of their own, in their order."""
-    everything = range(len(tracks))
+def _groups(tracks: tuple[Track, ...]) -> list[tuple[int, ...]]:
+    """Which tracks lie together, in their order; the rest, if there is one, comes last."""
     if len(tracks) <= STEMS:
-        return list(everything)
-    known = [index for index in everything if tracks[index].name.lower() in _FIRST]
-    others = [index for index in everything if index not in known]
-    return sorted([*known, *others][: STEMS - 1])
+        return [(index,) for index in range(len(tracks))]
+    names = [track.stem or track.name for track in tracks]
+    known = [
+        tuple(index for index, name in enumerate(names) if belongs_to(name, role))
+        for role in _FIRST
+    ]
+    kept = [group for group in known if group]
+    others = [(i,) for i in range(len(tracks)) if not any(i in group for group in kept)]
+    # What is no drum, bass or voice has a stem of its own as long as there is room.
+    while others and len(kept) + len(others) > STEMS and len(kept) < STEMS - 1:
+        kept.append(others.pop(0))
+    rest = tuple(index for group in others for index in group)
+    if len(kept) + len(others) <= STEMS:
+        return sorted([*kept, *others])
+    return [*sorted(kept), rest]
 
 
 def _count_notes(tracks: tuple[Track, ...], stems: list[_Stem]) -> list[str]:
@@ -100,12 +114,12 @@ def _count_notes(tracks: tuple[Track, ...], stems: list[_Stem]) -> list[str]:
         silent = STEMS - len(tracks)
         what = "stem is" if silent == 1 else f"{silent} stems are"
         return [f"The last {what} silent: a stem file has exactly four, and this song has fewer."]
-    if len(tracks) > STEMS:
-        return [
-            f"The stems {stems[-1].name} lie together in one: a stem file has exactly four, and "
-            f"this song has {len(tracks)}."
-        ]
-    return []
+    return [
+        f"The stems {stem.name} lie together in one: a stem file has exactly four, and "
+        f"this song has {len(tracks)}."
+        for stem in stems
+        if len(stem.tracks) > 1
+    ]
 
 
 def _blocks(project: Project, stems: list[_Stem], job: JobContext) -> Iterator[list[FloatArray]]:

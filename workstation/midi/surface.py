@@ -16,6 +16,7 @@ from workstation.model.controls import (
     strip_control,
 )
 from workstation.model.midi_mapping import Binding, MessageSpec, MidiMapping
+from workstation.model.stem_roles import lineage, stems_with_role
 
 # A motor must not pull on a fader that a hand is moving.
 _HANDS_OFF_S = 0.5
@@ -97,9 +98,18 @@ class Surface:
         """The control of the player that a binding means now, or None if there is none."""
         strip = strip_control(to)
         if strip is None:
-            return to if to in self._table or to in self._surface_specs else None
+            return self._named(to)
         index = self.bank + strip[0]
         return f"{self._stems[index]}.{strip[1]}" if index < len(self._stems) else None
+
+    def _named(self, to: str) -> str | None:
+        """A control by its name; `vocals.mute` also finds the one stem that is a part of vocals."""
+        if to in self._table or to in self._surface_specs:
+            return to
+        stem, _, what = to.rpartition(".")
+        parts = stems_with_role(self._stems, stem)
+        found = f"{parts[0]}.{what}" if len(parts) == 1 else None
+        return found if found in self._table else None
 
     def _act(self, index: int, binding: Binding, message: Message) -> list[ControlChange]:
         control = self._held.get(index) or self._target(binding.to)
@@ -263,7 +273,7 @@ class Surface:
         channel, value = message.channel, led.off
         if control is not None and control in self._table:
             stem = control.rpartition(".")[0]
-            lit = led.by_stem.get(stem, led.on)
+            lit = _colour(led.by_stem, stem, led.on)
             state = self._value(control)
             on = state == binding.value if binding.value is not None else state != 0
             if waiting(control) and (led.pending is not None or led.pending_channel is not None):
@@ -316,3 +326,10 @@ def relative_step(encoding: str, value: int) -> int:
     if encoding == "sign":
         return value if value < 64 else -(value - 64)
     return value - 64
+
+
+def _colour(by_stem: dict[str, int], stem: str, otherwise: int) -> int:
+    """Value for a stem: its own, else that of the nearest role that it is a part of."""
+    if stem in by_stem:
+        return by_stem[stem]
+    return next((by_stem[role] for role in lineage(stem) if role in by_stem), otherwise)

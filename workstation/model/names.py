@@ -1,9 +1,11 @@
-"""Names that are safe as files on every system, and the order and colours of stems."""
+"""Names that are safe as files on every system, and the colours of stems."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+
+from workstation.model.stem_roles import role_colour
 
 # What Windows, macOS and Linux refuse in file names, and characters that control the text.
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069<>:"/\\|?*]+')
@@ -16,15 +18,6 @@ _RESERVED = {
     *(f"lpt{i}" for i in range(1, 10)),
 }
 
-STEM_COLOURS = {
-    "drums": "#e95a5a",
-    "bass": "#e9a23b",
-    "other": "#4fb286",
-    "vocals": "#5a8de9",
-    "guitar": "#b07de0",
-    "piano": "#e07db8",
-    "residual": "#9aa0a6",
-}
 _SPARE_COLOURS = ("#56b4c4", "#a8b545", "#c77f5a", "#7f8fd9", "#c45a9a", "#6aa84f")
 
 
@@ -71,4 +64,4 @@ def shown(path: object) -> str:
 
 def stem_colour(name: str, index: int) -> str:
     """Colour of a stem as `#rrggbb`: its own if it is a usual stem, else by position."""
-    return STEM_COLOURS.get(name.lower(), _SPARE_COLOURS[index % len(_SPARE_COLOURS)])
+    return role_colour(name) or _SPARE_COLOURS[index % len(_SPARE_COLOURS)]

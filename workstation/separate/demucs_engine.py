@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from workstation.model import EngineError, InputError, JobContext, UnavailableError, UsageError
@@ -15,6 +16,7 @@ from workstation.separate.protocol import EngineCard, EngineOptions, FloatArray
 from workstation.separate.weights import (
     LICENCE,
     MODELS,
+    Bag,
     find_bag,
     find_weights,
     is_local,
@@ -64,9 +66,17 @@ class DemucsEngine:
     chunk_s = 90.0
     overlap_s = 8.0
 
-    def __init__(self, name: str, options: EngineOptions) -> None:
+    def __init__(
+        self, name: str, options: EngineOptions, wanted: tuple[str, ...] | None = None
+    ) -> None:
         self._options = options
         self._card = _card(name, options)
+        self._wanted = wanted
+        if wanted is not None:
+            bag = find_bag(name, options.models_dir)
+            share = len(self._needed(bag)) / len(bag.models)
+            cost = round(self._card.realtime_factor * share, 3)
+            self._card = msgspec.structs.replace(self._card, realtime_factor=cost)
         self._model: BagOfModels | None = None
         self._device = ""
 
@@ -74,6 +84,10 @@ class DemucsEngine:
     def card(self) -> EngineCard:
         """What this engine can do."""
         return self._card
+
+    def narrowed(self, stems: tuple[str, ...]) -> DemucsEngine:
+        """The same engine, right for these stems only: networks of a bag for others do not run."""
+        return DemucsEngine(self._card.name, self._options, stems)
 
     def separate(self, mix: FloatArray, rate_hz: int, job: JobContext) -> dict[str, FloatArray]:
         """Split a mix into its stems; see `Separator.separate`.
@@ -104,18 +118,35 @@ class DemucsEngine:
         files = obtain_weights(name, options, job)
         job.report(0.0, f"loading {name}")
         bag = find_bag(name, options.models_dir)
+        self._check_shares(bag)
+        needed = self._needed(bag)
         loaded: dict[str, Any] = {}
         for signature, path in files.items():
             job.check()
-            loaded[signature] = load_checkpoint(path, trust=options.trust)
-        models = [loaded[signature] for signature in bag.models]
-        self._check_bag(models, bag.weights)
+            if signature in {bag.models[place] for place in needed}:
+                loaded[signature] = load_checkpoint(path, trust=options.trust)
+        models = [loaded[bag.models[place]] for place in needed]
+        self._check_networks(models)
         from demucs.apply import BagOfModels
 
-        shares = None if bag.weights is None else [list(row) for row in bag.weights]
+        shares = None if bag.weights is None else [list(bag.weights[place]) for place in needed]
+        for column, total in enumerate(map(sum, zip(*(shares or []), strict=True))):
+            if not total:  # Of a stem that is not wanted: anything but a division by zero.
+                for row in shares or []:
+                    row[column] = 1.0
         return BagOfModels(models, shares, bag.segment)
 
-    def _check_bag(self, models: list[Any], shares: tuple[tuple[float, ...], ...] | None) -> None:
+    def _needed(self, bag: Bag) -> list[int]:
+        """Places of those networks of a bag that have a share in a stem that is wanted."""
+        places = range(len(bag.models))
+        if self._wanted is None or bag.weights is None:
+            return list(places)
+        self._check_shares(bag)
+        columns = [self._card.stems.index(name) for name in self._wanted]
+        weights = bag.weights
+        return [place for place in places if any(weights[place][c] for c in columns)]
+
+    def _check_networks(self, models: list[Any]) -> None:
         """Refuse networks that do not go together, before demucs trips over them."""
         card = self._card
         for model in models:
@@ -130,12 +161,16 @@ class DemucsEngine:
                     f"{card.sample_rate_hz} Hz.",
                     "Put checkpoints of one kind into a bag.",
                 )
+
+    def _check_shares(self, bag: Bag) -> None:
+        """Refuse a table of weights that does not fit its networks and stems."""
+        card, shares = self._card, bag.weights
         if shares is None:
             return
-        fits = len(shares) == len(models) and all(len(row) == len(card.stems) for row in shares)
+        fits = len(shares) == len(bag.models) and all(len(row) == len(card.stems) for row in shares)
         if not fits or any(sum(column) <= 0 for column in zip(*shares, strict=True)):
             raise InputError(
-                f"The weights of the bag {card.name} are no table of {len(models)} networks by "
+                f"The weights of the bag {card.name} are no table of {len(bag.models)} networks by "
                 f"{len(card.stems)} stems with a positive sum for every stem.",
                 "Mend the bag's yaml file, or leave its weights out.",
             )

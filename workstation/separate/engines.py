@@ -10,6 +10,7 @@ from importlib.metadata import EntryPoint, entry_points
 import msgspec
 
 from workstation.model import UnavailableError, UsageError
+from workstation.separate.expression import compose, engines_in, is_expression, parse
 from workstation.separate.protocol import EngineCard, EngineFactory, EngineOptions, Separator
 
 PLUGIN_GROUP = "workstation.separators"
@@ -33,7 +34,7 @@ class Choice(msgspec.Struct, frozen=True):
 
 
 def engine(name: str, options: EngineOptions) -> Separator:
-    """Make an engine by name.
+    """Make an engine by name, or by an expression that combines several.
 
     Raises:
         UsageError: There is no such engine; the remedy suggests a near name.
@@ -48,6 +49,8 @@ def engine(name: str, options: EngineOptions) -> Separator:
     plugins = _plugins()
     if name in plugins:
         return _load_plugin(plugins[name])(options)
+    if is_expression(name):
+        return compose(parse(name), lambda part: engine(part, options))
     known = [*_OWN, *demucs_names(options.models_dir), *plugins]
     near = difflib.get_close_matches(name, [*known, "auto"], n=1)
     raise UsageError(
@@ -85,8 +88,11 @@ def choose_engine(name: str, options: EngineOptions) -> Choice:
     from workstation.separate.weights import find_weights, network_reachable, require_weights
 
     if name != "auto":
-        if name in demucs_names(options.models_dir):
-            require_weights(name, options)
+        there = demucs_names(options.models_dir)
+        single = name in there or not is_expression(name)
+        for part in [name] if single else engines_in(parse(name)):
+            if part in there:
+                require_weights(part, options)
         return Choice(engine(name, options).card)
 
     state = find_weights(DEFAULT_NETWORK, options)

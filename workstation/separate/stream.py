@@ -17,9 +17,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from workstation.audio import AudioReader, FloatWav, open_audio, resample, writing
-from workstation.model import EngineError, InputError, JobContext
+from workstation.audio import AudioReader, FloatWav, open_audio, writing
+from workstation.model import InputError, JobContext
 from workstation.separate.consistency import share_residual
+from workstation.separate.fitted import separate_fitted
 from workstation.separate.protocol import FloatArray, Separator
 
 STATE_FILE = "state.json"
@@ -159,7 +160,7 @@ def _run(
         step.report(0.0)
         mix = np.concatenate([kept, reader.read(plan.hop + plan.overlap - kept.shape[1])], axis=1)
         kept = mix[:, plan.hop :]
-        stems = np.stack(list(_separate_chunk(engine, mix, reader.sample_rate_hz, step).values()))
+        stems = np.stack(list(_consistent(engine, mix, reader.sample_rate_hz, step).values()))
         if tail is not None and tail.shape[2]:
             n = min(plan.overlap, stems.shape[2])
             stems[:, :, :n] *= fade_in[:n]
@@ -202,37 +203,10 @@ def _skip(reader: AudioReader, frames: int, job: JobContext) -> None:
         frames -= got
 
 
-def _separate_chunk(
+def _consistent(
     engine: Separator, mix: FloatArray, rate_hz: int, job: JobContext
 ) -> dict[str, FloatArray]:
-    """Separate one chunk, folding and resampling to what the engine can take."""
-    card = engine.card
-    rate = card.sample_rate_hz or rate_hz
-    groups = _channel_groups(mix.shape[0], card.max_channels)
-    stems = {name: np.empty_like(mix) for name in card.stems}
-    for index, group in enumerate(groups):
-        part = job.part(index / len(groups), (index + 1) / len(groups))
-        inside = resample(mix[group], rate_hz, rate) if rate != rate_hz else mix[group]
-        found = engine.separate(inside, rate, part)
-        for name in card.stems:
-            stem = found[name]
-            if stem.shape != inside.shape or not np.isfinite(stem).all():
-                raise EngineError(
-                    f'The engine {card.name} returned a bad "{name}" stem '
-                    f"(shape {stem.shape} for {inside.shape}, or values that are no numbers).",
-                    "Choose another engine, and report this to its makers.",
-                )
-            back = resample(stem, rate, rate_hz) if rate != rate_hz else stem
-            # A rate change and back may come out a frame longer or shorter.
-            n = min(back.shape[1], mix.shape[1])
-            stems[name][group, :n] = back[:, :n]
-            stems[name][group, n:] = 0
+    """Separate one chunk into stems that sum to it."""
+    stems = separate_fitted(engine, mix, rate_hz, job)
     share_residual(stems, mix, rate_hz)
     return stems
-
-
-def _channel_groups(channels: int, most: int | None) -> list[list[int]]:
-    """Channels that go into the engine together: pairs for a stereo engine."""
-    if most is None or channels <= most:
-        return [list(range(channels))]
-    return [list(range(i, min(i + most, channels))) for i in range(0, channels, most)]

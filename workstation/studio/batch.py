@@ -21,7 +21,8 @@ from workstation.model import (
     UsageError,
     WorkstationError,
 )
-from workstation.model.names import STEM_COLOURS, shown
+from workstation.model.names import shown
+from workstation.model.stem_roles import is_usual
 from workstation.separate import EngineOptions, choose_engine
 from workstation.session import is_session
 from workstation.studio.batch_cluster import join_cluster
@@ -190,7 +191,7 @@ def _collect(folder: Path, seen: set[Path], found: list[Path]) -> None:
     """Add the songs of a folder; links may lead in circles, so none is entered twice."""
     files = audio_files(folder)
     mixes = [file for file in files if stem_name(file) in MIX_NAMES]
-    if mixes and any(stem_name(file) in STEM_COLOURS for file in files):
+    if mixes and any(is_usual(stem_name(file)) for file in files):
         files = mixes[:1]
     found += files
     for path in sorted(folder.iterdir()):

@@ -157,6 +157,13 @@ def _plots() -> Check:
     return Check("Plots", "ok", f"matplotlib {importlib.metadata.version('matplotlib')}")
 
 
+def _stretch() -> Check:
+    part, package = "Tempo and pitch", "python-stretch"
+    if importlib.util.find_spec("python_stretch") is None:
+        return Check(part, "missing", f"{package} is not here", f"pip install {package}")
+    return Check(part, "ok", f"{package} {importlib.metadata.version(package)}")
+
+
 def _processors() -> Check:
     count = os.cpu_count() or 1
     return Check("Processor", "ok", f"{count} cores")
@@ -198,6 +205,7 @@ _CHECKS: tuple[Callable[[], Check], ...] = (
     _settings,
     _templates,
     _plots,
+    _stretch,
     _processors,
     _disk,
     _cache,

@@ -29,7 +29,8 @@ from workstation.model import (
     Song,
     Stem,
 )
-from workstation.model.names import STEM_COLOURS, file_name
+from workstation.model.names import file_name
+from workstation.model.stem_roles import is_usual
 from workstation.session import SessionFolder, SessionState, find_session, is_session
 from workstation.studio.session import Session, audio_ref
 
@@ -231,7 +232,7 @@ def stem_name(path: Path) -> str:
 
 
 def _usual(name: str) -> str:
-    return name.lower() if name.lower() in STEM_COLOURS or name.lower() in MIX_NAMES else name
+    return name.lower() if is_usual(name) or name.lower() in MIX_NAMES else name
 
 
 def _check_belong_together(path: Path, infos: dict[Path, AudioInfo]) -> None:

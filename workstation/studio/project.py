@@ -28,7 +28,7 @@ def project_of(session: Session, take: Take | None = None) -> Project:
     analysis = song.analysis
     tracks = tuple(
         Track(
-            name=name.capitalize() if name.islower() else name,
+            name=name.replace("_", " ").capitalize() if name.islower() else name,
             path=path,
             colour=stem_colour(name, index),
             stem=name,
@@ -42,7 +42,7 @@ def project_of(session: Session, take: Take | None = None) -> Project:
         sample_rate_hz=song.source.sample_rate_hz,
         frames=song.source.frames,
         grid=analysis.grid if analysis else None,
-        key=_clear_key(analysis),
+        key=clear_key(analysis),
         sections=analysis.sections if analysis else (),
         loudness_lufs=analysis.loudness_lufs if analysis else None,
         engine=session.engine or "",
@@ -82,7 +82,7 @@ def _check_stems(session: Session, take: Take) -> None:
         )
 
 
-def _clear_key(analysis: Analysis | None) -> Key | None:
+def clear_key(analysis: Analysis | None) -> Key | None:
     """The key, if analysis is at all sure of it: a wrong one in a project misleads."""
     if analysis is None or analysis.key is None or analysis.key.confidence < _LEAST_CONFIDENCE:
         return None

@@ -4,31 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
-
-from workstation.audio import AudioWriter, check_encoding, map_samples, probe
-from workstation.model import ExistsError, JobContext, UsageError
+from workstation.audio import AudioWriter, map_samples, probe
+from workstation.model import JobContext
 from workstation.model.mixer import MixerState
-from workstation.model.names import shown
 from workstation.model.take import Take
 from workstation.perform.deck import Track
 from workstation.perform.render import render_mix, render_take
-
-_ENCODINGS = {".wav": ("float32", "pcm24", "pcm16"), ".flac": ("flac",)}
-
-
-class Rendered(msgspec.Struct, frozen=True):
-    """What was rendered.
-
-    Attributes:
-        path: The file.
-        duration_s: Its length in seconds.
-        clipped_samples: Samples beyond full scale that the encoding could not carry.
-    """
-
-    path: Path
-    duration_s: float
-    clipped_samples: int
+from workstation.studio.stem_blocks import Rendered, check_output
 
 
 def render_session(
@@ -42,18 +24,8 @@ def render_session(
     job: JobContext,
 ) -> Rendered:
     """Render stems to a stereo file: see `Session.render`."""
-    allowed = _ENCODINGS.get(out.suffix.lower())
-    if allowed is None:
-        raise UsageError(
-            f'{shown(out)} cannot be rendered: "{shown(out.suffix)}" is none of its formats.',
-            "Name the file .wav or .flac.",
-        )
-    if encoding not in allowed:
-        encoding = allowed[0]
-    if out.exists() and not overwrite:
-        raise ExistsError(f"{shown(out)} is there already.", "Choose another name, or --overwrite.")
     rate = probe(next(iter(stems.values()))).sample_rate_hz
-    check_encoding(encoding, rate, 2)
+    encoding = check_output(out, encoding, rate, 2, overwrite=overwrite)
     tracks = [Track(name, map_samples(path)) for name, path in stems.items()]
     if take is None:
         blocks = render_mix(tracks, rate, mixer, job)

@@ -24,13 +24,19 @@ from workstation.model import (
 )
 from workstation.model.mixer import MixerState, Strip, gain_words
 from workstation.model.names import shown
+from workstation.model.stem_roles import role_of
 from workstation.separate import Choice, EngineOptions, FloatArray, choose_engine
+from workstation.separate.expression import canonical
 from workstation.session import SessionFolder, SessionState, TakeShelf
+from workstation.studio.karaoke import make_karaoke
+from workstation.studio.loops import make_loops
+from workstation.studio.practice import make_practice
+from workstation.studio.surround import make_surround
 
 if TYPE_CHECKING:
     from workstation.perform.outputs import OutputOptions
     from workstation.studio.player import Connections, Player
-    from workstation.studio.rendering import Rendered
+    from workstation.studio.stem_blocks import Rendered
 
 
 class Session:
@@ -177,7 +183,7 @@ class Session:
 
     def has_stems(self, engine: str | None) -> bool:
         """Whether `separate` with this engine probably finds its stems there."""
-        name = self._state.engine if engine in {None, "auto"} else engine
+        name = self._state.engine if engine is None or engine == "auto" else canonical(engine)
         return name in self._state.stem_keys and self._is_present(str(name))
 
     def stem_names(self, engine: str | None, options: EngineOptions | None = None) -> list[str]:
@@ -284,7 +290,7 @@ class Session:
             return self.analysis
         from workstation.analyze import analyze
 
-        drums_path = self.stems.get("drums")
+        drums_path = next((p for n, p in self.stems.items() if role_of(n) == "drums"), None)
         with open_audio(self.source_path, job=job) as source:
             if drums_path is None:
                 found = analyze(source, job=job or JobContext())
@@ -470,7 +476,7 @@ class Session:
         from workstation.studio.rendering import render_session
 
         job = job or JobContext()
-        self._check_render(Path(out))
+        self.check_apart(Path(out))
         found = None if take is None else self.takes.find(take)
         if found is None or found.engine == self.engine:
             self.separate(job=job.part(0.0, 0.5))
@@ -487,8 +493,8 @@ class Session:
             job=job.part(0.5, 1.0, "Rendering"),
         )  # fmt: skip
 
-    def _check_render(self, out: Path) -> None:
-        """Keep a mix from the song and the stems it is made of, also where it may overwrite.
+    def check_apart(self, out: Path) -> None:
+        """Keep a file from the song and the stems it is made of, also where it may overwrite.
 
         Raises:
             UsageError: It would take their place.
@@ -502,6 +508,12 @@ class Session:
                 f"{shown(out)} is a part of the session, which a mix must not replace.",
                 "Choose another name for the mix.",
             )
+
+    # Made from the stems, each in a module of its own.
+    karaoke = make_karaoke
+    practice = make_practice
+    loops = make_loops
+    surround = make_surround
 
     @property
     def mixer_words(self) -> str:

@@ -26,7 +26,7 @@ from workstation.tui.words import typed_path
 if TYPE_CHECKING:
     from workstation.model.mixer import MixerState
     from workstation.studio import Session
-    from workstation.studio.rendering import Rendered
+    from workstation.studio.stem_blocks import Rendered
 
 _ENCODINGS = tuple(dict.fromkeys(e for target in TARGETS.values() for e in target.encodings))
 _OWN = " ".join(suffix for target in TARGETS.values() for suffix in target.own_projects)

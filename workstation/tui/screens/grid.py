@@ -13,6 +13,7 @@ from textual.widgets import Footer, Static
 
 from workstation.model import BeatGrid, JobContext, WorkstationError
 from workstation.model.names import stem_colour
+from workstation.model.stem_roles import stems_with_role
 from workstation.tui.actions import Action
 from workstation.tui.messages import Failed, PeaksRead
 from workstation.tui.screens.base import TableScreen
@@ -127,7 +128,7 @@ class GridScreen(TableScreen):
         from workstation.studio.waveforms import stem_peaks
 
         stems = list(self.session.stems)
-        stem = "drums" if "drums" in stems else stems[0]
+        stem = next(iter(stems_with_role(stems, "drums")), stems[0])
         try:
             self.post_message(PeaksRead(stem, stem_peaks(self.session, stem, JobContext())))
         except WorkstationError as error:
