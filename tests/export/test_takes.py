@@ -4,6 +4,7 @@ import io
 import itertools
 import zipfile
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -34,11 +35,11 @@ from workstation.perform.render import render_take
 HERE = Path(__file__).parent
 NAMES = ("Drums", "Bass", "Other", "Vocals")
 RAMP = round(0.005 * RATE)
-CARRIERS = ["reaper", "dawproject", "ableton"]
+CARRIERS = ["reaper", "dawproject", "ableton", "ardour"]
 # A stem's fader and the master's, each at its interpolation error of 0.1 dB.
 ERROR = 10 ** (0.2 / 20) - 1
 # Live's faders end at -70 dB.
-FLOOR = {"reaper": 1e-4, "dawproject": 1e-4, "ableton": 4e-4}
+FLOOR = {"reaper": 1e-4, "dawproject": 1e-4, "ableton": 4e-4, "ardour": 1e-4}
 DRIFTING = BeatGrid(tuple(0.05 + 0.5 * k + 0.01 * (k % 3) for k in range(8)), (1, 4, 7), 3)
 
 
@@ -92,8 +93,11 @@ class Strips:
     def add(self, samples, clips, volume, pan, mute):
         self.tracks.append((samples, clips, volume, pan, mute))
 
-    def sound(self, frames):
-        """The mix (frames, 2), and the sum of all absolute values in it."""
+    def sound(self, frames, fader=lambda gains: gains):
+        """The mix (frames, 2), and the sum of all absolute values in it.
+
+        `fader` is how a program goes along the gains of one fader.
+        """
         clock = self.clock(np.arange(frames) / RATE)
         mix, loudness = np.zeros((frames, 2)), np.zeros((frames, 2))
         for samples, clips, volume, pan, mute in self.tracks:
@@ -105,7 +109,7 @@ class Strips:
                 assert len(piece) == length
                 lane[start : start + length] += piece
             position = curve_at(pan, clock, 0.0)
-            gain = curve_at(volume, clock, 1.0) * curve_at(self.master, clock, 1.0)
+            gain = fader(curve_at(volume, clock, 1.0)) * fader(curve_at(self.master, clock, 1.0))
             gain = gain * (1 - held_at(mute, clock))
             sides = np.stack([np.minimum(1, 1 - position), np.minimum(1, 1 + position)], 1)
             lane *= gain[:, None] * sides
@@ -251,7 +255,53 @@ def read_live(report):
     return strips
 
 
-READERS = {"reaper": read_reaper, "dawproject": read_daw, "ableton": read_live}
+def read_ardour(report):
+    path = Path(report.folder) / report.open_with
+    root = ElementTree.parse(path).getroot()
+    strips = Strips(lambda time_s: time_s)
+    audio = path.parent / "interchange" / path.stem / "audiofiles"
+    sources = {s.get("id"): s.get("name") for s in root.find("Sources")}
+    playlists = {p.get("orig-track-id"): p for p in root.find("Playlists")}
+
+    def seconds(text):
+        assert text[0] == "a"
+        return int(text[1:]) / 282_240_000
+
+    def points(parent, kind):
+        found = parent.find(f"Automation/AutomationList[@automation-id='{kind}']")
+        if found is None:
+            return []
+        assert (found.get("state"), found.get("interpolation-style")) == ("Play", "Linear")
+        lines = [line.split() for line in found.find("events").text.splitlines()]
+        assert all(a != b for (a, _), (b, _) in itertools.pairwise(lines))
+        return [(seconds(at), float(value)) for at, value in lines]
+
+    for route in root.find("Routes"):
+        gain = points(route.find("Processor[@type='amp']"), "gain")
+        if route.get("name") == "Master":
+            strips.master = gain
+            continue
+        panner, pan = route.find("Processor/PannerShell"), []
+        if panner.get("bypassed") == "0":
+            assert panner.get("user-panner").endswith("panner_balance")
+            assert len(route.findall("IO[@direction='Input']/Port")) == 2
+            pan = [(t, 2 * v - 1) for t, v in points(route.find("Pannable"), "pan-azimuth")]
+        regions = list(playlists[route.get("id")])
+        clips = []
+        for region in regions:
+            length, at_ = region.get("length").split("@")
+            clips.append(tuple(map(seconds, (at_, region.get("start"), length))))
+        file = audio / sources[regions[0].get("source-0")]
+        strips.add(as_stereo(file), clips, gain, pan, [])
+    return strips
+
+
+READERS = {
+    "reaper": read_reaper,
+    "dawproject": read_daw,
+    "ableton": read_live,
+    "ardour": read_ardour,
+}
 
 
 def rendered(take, stem_files):
@@ -331,6 +381,11 @@ def test_markers_and_meters_follow_the_jumps(make_project, export_to, target):
         root, tempos, meters = read_dawproject(folder / report.open_with)
         marks = [tempos.time_at(float(m.get("time"))) for m in root.iter("Marker")]
         assert meters == [(0.0, 4, 4)]
+    elif target == "ardour":
+        root = ElementTree.parse(folder / report.open_with).getroot()
+        marks = [int(x.get("start")[1:]) / 282_240_000 for x in root.iter("Location")
+                 if x.get("flags") == "IsMark"]  # fmt: skip
+        assert [float(t.get("npm")) for t in root.iter("Tempo")] == pytest.approx([120])
     else:
         live_set = read_set(folder / report.open_with)
         tempos = tempo_map(live_set)
@@ -416,6 +471,11 @@ def test_a_lane_that_never_moves_is_not_written(make_project, export_to, target)
     take = take_of(at(0, "transport.play"), at(1, "Bass.mute"))
     strips = READERS[target](export_to(make_project(take=take), target))
     assert not strips.master
+    if target == "ardour":  # A mute is silence of the fader.
+        volumes = [[v for _, v in volume] for _, _, volume, _, _ in strips.tracks]
+        assert volumes == [[], [1, 1, 0], [], []]
+        assert strips.tracks[1][2][-1][0] == 1
+        return
     for index, (_, _, volume, pan, mute) in enumerate(strips.tracks):
         assert (volume, pan) == ([], [])
         assert bool(mute) == (index == 1)
