@@ -2,10 +2,14 @@
 
 import io
 import itertools
+import re
+import subprocess
 import zipfile
 from pathlib import Path
 from xml.etree import ElementTree
 
+import aaf2
+import msgspec
 import numpy as np
 import pytest
 import soundfile
@@ -13,6 +17,7 @@ import xmlschema
 from lxml import etree
 
 from tests.export.conftest import FRAMES, RATE, read_dawproject, read_rpp
+from tests.export.test_aaf import AAFTOOL, samples_of
 from tests.export.test_ableton import (
     ARRANGEMENT,
     clip_in,
@@ -35,11 +40,11 @@ from workstation.perform.render import render_take
 HERE = Path(__file__).parent
 NAMES = ("Drums", "Bass", "Other", "Vocals")
 RAMP = round(0.005 * RATE)
-CARRIERS = ["reaper", "dawproject", "ableton", "ardour"]
+CARRIERS = ["reaper", "dawproject", "ableton", "ardour", "aaf"]
 # A stem's fader and the master's, each at its interpolation error of 0.1 dB.
 ERROR = 10 ** (0.2 / 20) - 1
 # Live's faders end at -70 dB.
-FLOOR = {"reaper": 1e-4, "dawproject": 1e-4, "ableton": 4e-4, "ardour": 1e-4}
+FLOOR = {"reaper": 1e-4, "dawproject": 1e-4, "ableton": 4e-4, "ardour": 1e-4, "aaf": 1e-4}
 DRIFTING = BeatGrid(tuple(0.05 + 0.5 * k + 0.01 * (k % 3) for k in range(8)), (1, 4, 7), 3)
 
 
@@ -296,7 +301,43 @@ def read_ardour(report):
     return strips
 
 
+def read_aaf(report):
+    strips = Strips(lambda time_s: time_s)
+    with aaf2.open(str(Path(report.folder) / report.open_with)) as file:
+        (composition,) = file.content.toplevel()
+        for slot in composition.slots:
+            if slot.media_kind == "Sound":
+                strips.add(*track_in_aaf(slot), [], [])
+    return strips
+
+
+def track_in_aaf(slot):
+    """Samples, clips and level of a track; a level belongs to its clip."""
+    clips, volume, at_frame = [], [], 0
+    for part in slot.segment.components:
+        inner, length = part, part.length
+        if isinstance(inner, aaf2.components.Filler):
+            at_frame += length
+            continue
+        if getattr(inner, "operation", None) and inner.operation.name == "Mono Audio Gain":
+            (parameter,) = inner.parameters
+            assert parameter.parameterdef.name == "Amplitude"
+            assert parameter.interpolationdef.name == "LinearInterp"
+            points = [(p.time, p.value) for p in parameter.pointlist]
+            assert (points[0][0], points[-1][0]) == (0, 1)
+            assert all(a < b for (a, _), (b, _) in itertools.pairwise(points))
+            volume += [((at_frame + t * length) / RATE, value) for t, value in points]
+            (inner,) = inner.segments
+        sources = list(inner.segments) if hasattr(inner, "segments") else [inner]
+        clips.append((at_frame / RATE, sources[0].start / RATE, length / RATE))
+        at_frame += length
+    assert at_frame == slot.segment.length
+    samples = np.stack([samples_of(clip) / 2**23 for clip in sources], 1)
+    return np.broadcast_to(samples, (len(samples), 2)), clips, volume
+
+
 READERS = {
+    "aaf": read_aaf,
     "reaper": read_reaper,
     "dawproject": read_daw,
     "ableton": read_live,
@@ -321,6 +362,23 @@ def fading(take, edges):
     return blurred
 
 
+def exact(target):
+    return "float32" if "float32" in TARGETS[target].encodings else "pcm24"
+
+
+def carried(take, target):
+    """What of a take can be carried: a stereo clip in an AAF has no place."""
+    if target != "aaf":
+        return take
+    strips = {name: Strip(s.gain_db, 0.0, s.muted) for name, s in take.start.mixer.strips.items()}
+    mixer = MixerState(strips, take.start.mixer.master_db)
+    return msgspec.structs.replace(
+        take,
+        start=msgspec.structs.replace(take.start, mixer=mixer),
+        events=tuple(e for e in take.events if not e.control.endswith("pan")),
+    )
+
+
 # -- the sound --------------------------------------------------------------------------------
 
 
@@ -329,10 +387,11 @@ def fading(take, edges):
 def test_a_straight_take_sounds_as_it_was_rendered(
     make_project, export_to, stem_files, target, grid
 ):
-    project = make_project(take=STRAIGHT, grid=grid)
-    strips = READERS[target](export_to(project, target, encoding="float32"))
+    take = carried(STRAIGHT, target)
+    project = make_project(take=take, grid=grid)
+    strips = READERS[target](export_to(project, target, encoding=exact(target)))
     assert all(len(clips) == 1 for _, clips, *_ in strips.tracks)
-    wanted = rendered(STRAIGHT, stem_files)[round(0.1 * RATE) :]
+    wanted = rendered(take, stem_files)[round(0.1 * RATE) :]
     mix, loudness = strips.sound(FRAMES)
     start = round(0.8 * RATE)
     found, loudness = (a[start : start + len(wanted)] for a in (mix, loudness))
@@ -348,11 +407,12 @@ def test_a_straight_take_sounds_as_it_was_rendered(
 def test_a_take_with_jumps_sounds_as_it_was_rendered(
     make_project, export_to, stem_files, target, grid
 ):
-    report = export_to(make_project(take=JUMPS, grid=grid), target, encoding="float32")
+    take = carried(JUMPS, target)
+    report = export_to(make_project(take=take, grid=grid), target, encoding=exact(target))
     strips = READERS[target](report)
     clips = strips.tracks[0][1]
     assert len(clips) == 5  # The song, the return of the loop, two seeks, the pause.
-    wanted = rendered(JUMPS, stem_files)[round(0.1 * RATE) :]
+    wanted = rendered(take, stem_files)[round(0.1 * RATE) :]
     found, loudness = strips.sound(len(wanted))
     edges = [round((0.1 + start_s) * RATE) for start_s, _, _ in clips]
     steady = ~fading(JUMPS, edges)[-len(wanted) :]
@@ -381,6 +441,12 @@ def test_markers_and_meters_follow_the_jumps(make_project, export_to, target):
         root, tempos, meters = read_dawproject(folder / report.open_with)
         marks = [tempos.time_at(float(m.get("time"))) for m in root.iter("Marker")]
         assert meters == [(0.0, 4, 4)]
+    elif target == "aaf":
+        with aaf2.open(str(folder / report.open_with)) as file:
+            (composition,) = file.content.toplevel()
+            marks = [e["Position"].value / RATE for slot in composition.slots
+                     if slot.media_kind == "DescriptiveMetadata"
+                     for e in slot.segment.components]  # fmt: skip
     elif target == "ardour":
         root = ElementTree.parse(folder / report.open_with).getroot()
         marks = [int(x.get("start")[1:]) / 282_240_000 for x in root.iter("Location")
@@ -471,10 +537,10 @@ def test_a_lane_that_never_moves_is_not_written(make_project, export_to, target)
     take = take_of(at(0, "transport.play"), at(1, "Bass.mute"))
     strips = READERS[target](export_to(make_project(take=take), target))
     assert not strips.master
-    if target == "ardour":  # A mute is silence of the fader.
+    if target in ("ardour", "aaf"):  # A mute is silence of the fader.
         volumes = [[v for _, v in volume] for _, _, volume, _, _ in strips.tracks]
-        assert volumes == [[], [1, 1, 0], [], []]
-        assert strips.tracks[1][2][-1][0] == 1
+        assert volumes == [[], [1, 1, 0, *[0] * (target == "aaf")], [], []]
+        assert strips.tracks[1][2][2][0] == pytest.approx(1, abs=1e-9)
         return
     for index, (_, _, volume, pan, mute) in enumerate(strips.tracks):
         assert (volume, pan) == ([], [])
@@ -492,3 +558,32 @@ def test_identifiers_of_a_reaper_project_with_pieces_are_unique(make_project, ex
         found = [words[1] for words in lines if words[0] == kind]
         assert len(set(found)) == len(found)
     assert all(a != b for a, b in itertools.pairwise(text.splitlines()) if "PT " in a)
+
+
+@pytest.mark.skipif(AAFTOOL is None, reason="aaftool of libaaf is not installed")
+@pytest.mark.parametrize("take", [STRAIGHT, JUMPS])
+def test_libaaf_reads_the_levels_of_a_take(make_project, export_to, take):
+    report = export_to(make_project(take=take), "aaf")
+    path = Path(report.folder) / report.open_with
+    done = subprocess.run(
+        [AAFTOOL, "--no-color", "--aaf-clips", "--show-automation", "--pos-format=samples", path],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    tracks = done.stdout.split("AudioTrack[")[1:]
+    for text, (_, clips, volume, _, _) in zip(tracks, read_aaf(report).tracks, strict=True):
+        parts = text.split("Clip (")[1:]
+        for part, (start_s, _, length_s) in zip(parts, clips, strict=True):
+            start, length = (int(re.search(rf"{k}: (\d+)", part)[1]) for k in ("Start", "Len"))
+            assert (start, length) == (round(start_s * RATE), round(length_s * RATE))
+            if held := re.search(r"Gain: ([-+\d.]+) dB", part):  # A level that never moves.
+                found = np.array([start, start + length]), [10 ** (float(held[1]) / 20)] * 2
+            elif points := re.findall(r"_time: ([\d.]+) +_value: ([\d.]+)", part):
+                times, values = np.array(points, float).T
+                found = start + times * length, values
+            else:
+                found = [start], [1]
+            frames = np.arange(start + 3, start + length - 3, 7)
+            wanted = curve_at(volume, frames / RATE, 1.0)
+            near = np.abs(np.interp(frames, *found) - wanted)
+            # Places are printed to a millionth of the clip, held levels to a tenth of a dB.
+            assert np.quantile(near, 0.99) < 0.01

@@ -44,3 +44,29 @@ def without_steps(points: Sequence[Point]) -> Curve:
         elif not kept or kept[-1].frame < point.frame - 1:
             kept.append(Point(point.frame - 1, point.value))
     return tuple(point for point in kept if point.frame >= 0)
+
+
+def times(one: Curve, other: Curve) -> Curve:
+    """The product of two curves, which bends where both move; empty stands for unity.
+
+    Halves of every line keep it within 0.06 dB where each moves by no more than 3 dB.
+    """
+    if not one or not other:
+        return one or other
+    frames = sorted({point.frame for point in (*one, *other)})
+    between = [(start + end) / 2 for start, end in itertools.pairwise(frames)]
+    return tuple(
+        Point(frame, value_at(one, frame) * value_at(other, frame))
+        for frame in sorted([*frames, *between])
+    )
+
+
+def part_of(curve: Curve, start: int, frames: int) -> Curve:
+    """A stretch of a curve without steps, at whole frames from 0 to its own end."""
+    inner = [p for p in curve if 0 < round(p.frame) - start < frames]
+    values = {
+        0: value_at(curve, start),
+        **{round(p.frame) - start: p.value for p in inner},
+        frames: value_at(curve, start + frames),
+    }
+    return tuple(Point(frame, value) for frame, value in values.items())

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from workstation.export.aaf import write_aaf
 from workstation.export.midi import FILE_NAME, write_tempo_map
 from workstation.export.stem_files import write_stems
@@ -19,7 +21,9 @@ def write_logic(plan: Plan, folder: Path, job: JobContext) -> Written:
     """Write the stems, the tempo map and the AAF."""
     files = write_stems(plan.project, folder / "stems", plan.options, job.part(0.0, 0.4))
     write_tempo_map(plan, folder / FILE_NAME)
-    aaf = write_aaf(plan, folder, job.part(0.4, 1.0))
+    # The tempo map and the stems are the song's, so all of the kit is.
+    song = msgspec.structs.replace(plan.project, take=None)
+    aaf = write_aaf(msgspec.structs.replace(plan, project=song), folder, job.part(0.4, 1.0))
     return Written(open_with=FILE_NAME, notes=tuple(dict.fromkeys((*files.notes, *aaf.notes))))
 
 

@@ -137,6 +137,8 @@ def where_it_starts(plan: Plan, target: Target) -> str:
     """In words, where the first downbeat is in this target."""
     if Part.TEMPO in target.carries:
         return plan.timeline.lead_in
+    if Part.AUTOMATION in target.carries and plan.arrangement.unrolled:
+        return "The project starts where the take starts to play."
     if plan.timeline.downbeat_s is None:
         return "No beats were found. All files start together."
     at = f"{plan.timeline.downbeat_s:.3f} s"
