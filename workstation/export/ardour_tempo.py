@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from typing import TYPE_CHECKING
 
 from workstation.export.ardour_xml import SUPERCLOCKS, add, superclocks
-from workstation.export.timeline import MeterPoint, Timeline
+from workstation.export.timeline import MeterPoint, Timeline, bar_numbers
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -18,7 +16,7 @@ _TICKS = 1920  # In a quarter.
 def add_tempo_map(root: _Element, timeline: Timeline) -> None:
     """Add constant tempos, every one at its own superclock, so that no rounding adds up."""
     parent = add(root, "TempoMap", {"superclocks-per-second": SUPERCLOCKS})
-    bars = _bar_numbers(timeline)
+    bars = bar_numbers(timeline)
     tempos = add(parent, "Tempos", {})
     for tempo in timeline.tempos:
         values = {
@@ -52,15 +50,6 @@ def _quarters(quarter: float) -> str:
     """A place in quarters and ticks; quarters of a timeline are at most 64ths apart."""
     ticks = round(quarter * _TICKS)
     return f"{ticks // _TICKS}:{ticks % _TICKS}"
-
-
-def _bar_numbers(timeline: Timeline) -> list[int]:
-    """The number of the bar at which every meter begins."""
-    numbers = [1]
-    for meter, following in itertools.pairwise(timeline.meters):
-        length = following.quarter - meter.quarter
-        numbers.append(numbers[-1] + math.ceil(length / meter.bar_quarters - 1e-9))
-    return numbers
 
 
 def _bar_beat_tick(timeline: Timeline, bars: list[int], quarter: float) -> str:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import msgspec
 
+from workstation.export import cubase
 from workstation.export.aaf import write_aaf
+from workstation.export.cubase import write_tempo_track
 from workstation.export.midi import FILE_NAME, write_tempo_map
 from workstation.export.stem_files import write_stems
 from workstation.export.target import Part, Plan, Target, Written
@@ -21,6 +23,7 @@ def write_logic(plan: Plan, folder: Path, job: JobContext) -> Written:
     """Write the stems, the tempo map and the AAF."""
     files = write_stems(plan.project, folder / "stems", plan.options, job.part(0.0, 0.4))
     write_tempo_map(plan, folder / FILE_NAME)
+    write_tempo_track(plan, folder / cubase.FILE_NAME)
     # The tempo map and the stems are the song's, so all of the kit is.
     song = msgspec.structs.replace(plan.project, take=None)
     aaf = write_aaf(msgspec.structs.replace(plan, project=song), folder, job.part(0.4, 1.0))
@@ -37,7 +40,7 @@ LOGIC = Target(
         "the meter and the markers. 2. In its settings, Smart Tempo, set imported audio files to "
         "Off, and trimming of new regions off. 3. Drag all stems together to bar 1 and choose new "
         "tracks; say no to a Smart Tempo multitrack set. Or, for the tracks alone: File > Import > "
-        "AAF."
+        "AAF. For Cubase, tempo-map.smt has the tempo map too."
     ),
     carries=frozenset({Part.AUDIO, Part.TEMPO, Part.SECTIONS, Part.BARS, Part.KEY}),
     encodings=("pcm24", "float32"),
