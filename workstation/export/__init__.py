@@ -1,6 +1,6 @@
 """Projects for DAWs: a song with its stems in, a folder that opens right out."""
 
-from workstation.export.folder import check_export, export
+from workstation.export.folder import check_export, export, shared_stems
 from workstation.export.project import ExportOptions, Project, Track
 from workstation.export.target import Part, Target
 from workstation.export.targets import TARGETS, find_target
@@ -17,4 +17,5 @@ __all__ = [
     "check_export",
     "export",
     "find_target",
+    "shared_stems",
 ]

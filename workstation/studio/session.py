@@ -330,6 +330,7 @@ class Session:
         bar_markers: bool = False,
         overwrite: bool = False,
         own_project: Path | str | None = None,
+        shared_stems: Path | None = None,
         job: JobContext | None = None,
     ) -> ExportReport:
         """Write a project for a DAW; separates and analyses first where that is missing.
@@ -342,6 +343,8 @@ class Session:
             bar_markers: A marker on every bar besides those of the sections.
             overwrite: Replace an earlier export.
             own_project: A project of your own that the stems are put into, where the target can.
+            shared_stems: Of `workstation.export.shared_stems`, for several exports with one
+                encoding: their stems are written once, and take their room once.
             job: Progress out, cancellation in.
 
         Returns:
@@ -364,6 +367,7 @@ class Session:
             bar_markers=bar_markers,
             overwrite=overwrite,
             own_project=None if own_project is None else Path(own_project),
+            shared_stems=shared_stems,
         )
         job = job or JobContext()
         self.separate(job=job.part(0.0, 0.7))
