@@ -335,5 +335,9 @@ AAF = Target(
     ),
     carries=frozenset({Part.AUDIO, Part.SECTIONS, Part.BARS, Part.AUTOMATION}),
     encodings=("pcm24",),
+    confirmed=(
+        "Not yet confirmed in Pro Tools, Logic Pro, Cubase or Resolve themselves: libaaf, which "
+        "Ardour uses, reads the tracks, the markers and the samples as they are."
+    ),
     write=write_aaf,
 )

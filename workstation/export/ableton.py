@@ -386,5 +386,9 @@ ABLETON = Target(
     encodings=ENCODINGS,
     lead_in=LeadInLimits(shortest_quarters=1 / 4, fastest_bpm=999.0),
     own_projects=(".als",),
+    confirmed=(
+        "Not yet confirmed in Live itself: the Set has all that a Set of Live 11 has, and tempos, "
+        "locators and clips are where they should be."
+    ),
     write=write_ableton,
 )

@@ -304,5 +304,9 @@ DAWPROJECT = Target(
         {Part.AUDIO, Part.TEMPO, Part.SECTIONS, Part.BARS, Part.COLOURS, Part.AUTOMATION}
     ),
     encodings=("pcm24", "float32"),
+    confirmed=(
+        "Not yet confirmed in Bitwig Studio, Studio One or Cubase themselves: it obeys the schema "
+        "that the makers of the format publish."
+    ),
     write=write_dawproject,
 )

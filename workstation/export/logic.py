@@ -45,5 +45,9 @@ LOGIC = Target(
     carries=frozenset({Part.AUDIO, Part.TEMPO, Part.SECTIONS, Part.BARS, Part.KEY}),
     encodings=("pcm24", "float32"),
     scratch_copies=2,
+    confirmed=(
+        "Not yet confirmed in Logic Pro itself: other readers of MIDI files and AAFs find the "
+        "tempos, the markers and the samples where they should be."
+    ),
     write=write_logic,
 )

@@ -77,6 +77,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         cut_bars: Whether a bar may be shorter than its meter (see `lead_in`).
         lead_in: How short and fast its first bar may be, where bars cannot be cut.
         own_projects: Suffixes of the user's own projects that it can fill; empty if it cannot.
+        confirmed: In words, which program has opened it, or that the real one has not yet; empty
+            where nothing opens as a project.
         write: Writes the project into a folder.
     """
 
@@ -91,6 +93,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     cut_bars: bool = False
     lead_in: LeadInLimits = EVERY_HOST
     own_projects: tuple[str, ...] = ()
+    confirmed: str = ""
     write: Callable[[Plan, Path, JobContext], Written]
 
 
