@@ -101,3 +101,34 @@ def _own_set():
 def test_the_help_lists_the_targets_there_are(tmp_path, program):
     text = " ".join(program("export", "--help", cwd=tmp_path).stdout.split())
     assert f"One or more of {', '.join(TARGETS)}, separated by commas; or all." in text
+
+
+def test_all_leaves_out_what_cannot_carry_the_encoding_and_says_so(song, program):
+    made = program(
+        "export", "song.remix", "--to", "all", "--encoding", "float32", "--out", "out", "--json",
+        cwd=song,
+    )  # fmt: skip
+    reports = json.loads(made.stdout)
+    able = {name for name, t in TARGETS.items() if not t.encodings or "float32" in t.encodings}
+    assert {r["target"] for r in reports if r["problem"] is None} == able
+    assert {p.name for p in (song / "out").iterdir()} == able
+    refused = [r for r in reports if r["problem"]]
+    assert {r["target"] for r in refused} == set(TARGETS) - able
+    assert {"aaf", "nistems"} <= set(TARGETS) - able
+    assert (made.returncode, {r["exit_code"] for r in refused}) == (2, {2})
+    for report in refused:
+        assert f"Not made  {report['target']}: {report['problem']}" in made.stderr
+    inodes = {
+        next((song / "out" / name).rglob("01 *.wav")).stat().st_ino
+        for name in ("reaper", "logic", "ardour", "stems", "ableton", "flstudio")
+    }
+    assert len(inodes) == 1
+
+
+def test_targets_that_are_named_are_all_made_or_none(song, program):
+    result = program(
+        "export", "song.remix", "--to", "reaper,aaf", "--encoding", "float32", "--out", "out",
+        cwd=song,
+    )  # fmt: skip
+    check_error(result, 2, "aaf")
+    assert not (song / "out").exists()

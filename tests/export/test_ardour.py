@@ -9,8 +9,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import soundfile
+from scipy.signal import lfilter
 
 from tests.export.conftest import FRAMES, RATE, TempoMap, bar_lines, worst_beat_s
+from tests.export.test_takes import JUMPS, STRAIGHT, read_ardour
 from workstation.audio import write_audio
 from workstation.export import ExportOptions, Track, export
 from workstation.model import BeatGrid, JobContext, Section
@@ -277,3 +279,26 @@ def test_ardour_plays_a_stem_of_six_channels_to_six_sides(
     path = Path(report.folder) / report.open_with
     routes = [row for row in ardour.read(path) if row[0] == "route"]
     assert [row[4] for row in routes] == ["6", "6"]
+
+
+@needs_ardour
+@pytest.mark.parametrize("take", [STRAIGHT, JUMPS])
+def test_ardour_plays_a_take_as_its_curves_say(make_project, export_to, ardour, take):
+    report = export_to(make_project(take=take), "ardour", encoding="float32")
+    played = ardour.export(Path(report.folder) / report.open_with)
+    strips = read_ardour(report)
+    wanted, _ = strips.sound(len(played), smoothed)
+    assert np.sqrt(np.mean(wanted**2)) > 0.05
+    edges = np.zeros(len(played), bool)
+    for start_s, _, length_s in strips.tracks[0][1]:
+        for frame in (round(start_s * RATE), round((start_s + length_s) * RATE)):
+            edges[max(0, frame - 100) : frame + 100] = True
+    error = np.abs(played - wanted)
+    assert error[~edges].max() < 3e-3
+
+
+def smoothed(gains):
+    """Gains as Ardour 7 applies them: a low pass of 25 Hz, behind its engine's quarter block."""
+    late = np.concatenate([np.full(256, gains[0]), gains[:-256]])
+    a = 156.825 / RATE
+    return lfilter([0, a], [1, a - 1], late, zi=late[:1])[0]

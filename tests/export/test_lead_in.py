@@ -18,7 +18,7 @@ from workstation.export import ExportOptions, Project, Timeline, Track
 from workstation.export.dawproject import project_xml
 from workstation.export.lead_in import FASTEST_BPM, SHORTEST_S, SLOWEST_BPM, lead_in_quarters
 from workstation.export.midi import write_tempo_map
-from workstation.export.reaper import project_lines
+from workstation.export.rpp import project_lines
 from workstation.export.stem_files import StemFiles
 from workstation.export.target import Plan
 from workstation.model import BeatGrid

@@ -2,9 +2,14 @@
 
 import io
 import itertools
+import re
+import subprocess
 import zipfile
 from pathlib import Path
+from xml.etree import ElementTree
 
+import aaf2
+import msgspec
 import numpy as np
 import pytest
 import soundfile
@@ -12,6 +17,7 @@ import xmlschema
 from lxml import etree
 
 from tests.export.conftest import FRAMES, RATE, read_dawproject, read_rpp
+from tests.export.test_aaf import AAFTOOL, samples_of
 from tests.export.test_ableton import (
     ARRANGEMENT,
     clip_in,
@@ -34,11 +40,11 @@ from workstation.perform.render import render_take
 HERE = Path(__file__).parent
 NAMES = ("Drums", "Bass", "Other", "Vocals")
 RAMP = round(0.005 * RATE)
-CARRIERS = ["reaper", "dawproject", "ableton"]
+CARRIERS = ["reaper", "dawproject", "ableton", "ardour", "aaf"]
 # A stem's fader and the master's, each at its interpolation error of 0.1 dB.
 ERROR = 10 ** (0.2 / 20) - 1
 # Live's faders end at -70 dB.
-FLOOR = {"reaper": 1e-4, "dawproject": 1e-4, "ableton": 4e-4}
+FLOOR = {"reaper": 1e-4, "dawproject": 1e-4, "ableton": 4e-4, "ardour": 1e-4, "aaf": 1e-4}
 DRIFTING = BeatGrid(tuple(0.05 + 0.5 * k + 0.01 * (k % 3) for k in range(8)), (1, 4, 7), 3)
 
 
@@ -92,8 +98,11 @@ class Strips:
     def add(self, samples, clips, volume, pan, mute):
         self.tracks.append((samples, clips, volume, pan, mute))
 
-    def sound(self, frames):
-        """The mix (frames, 2), and the sum of all absolute values in it."""
+    def sound(self, frames, fader=lambda gains: gains):
+        """The mix (frames, 2), and the sum of all absolute values in it.
+
+        `fader` is how a program goes along the gains of one fader.
+        """
         clock = self.clock(np.arange(frames) / RATE)
         mix, loudness = np.zeros((frames, 2)), np.zeros((frames, 2))
         for samples, clips, volume, pan, mute in self.tracks:
@@ -105,7 +114,7 @@ class Strips:
                 assert len(piece) == length
                 lane[start : start + length] += piece
             position = curve_at(pan, clock, 0.0)
-            gain = curve_at(volume, clock, 1.0) * curve_at(self.master, clock, 1.0)
+            gain = fader(curve_at(volume, clock, 1.0)) * fader(curve_at(self.master, clock, 1.0))
             gain = gain * (1 - held_at(mute, clock))
             sides = np.stack([np.minimum(1, 1 - position), np.minimum(1, 1 + position)], 1)
             lane *= gain[:, None] * sides
@@ -251,7 +260,89 @@ def read_live(report):
     return strips
 
 
-READERS = {"reaper": read_reaper, "dawproject": read_daw, "ableton": read_live}
+def read_ardour(report):
+    path = Path(report.folder) / report.open_with
+    root = ElementTree.parse(path).getroot()
+    strips = Strips(lambda time_s: time_s)
+    audio = path.parent / "interchange" / path.stem / "audiofiles"
+    sources = {s.get("id"): s.get("name") for s in root.find("Sources")}
+    playlists = {p.get("orig-track-id"): p for p in root.find("Playlists")}
+
+    def seconds(text):
+        assert text[0] == "a"
+        return int(text[1:]) / 282_240_000
+
+    def points(parent, kind):
+        found = parent.find(f"Automation/AutomationList[@automation-id='{kind}']")
+        if found is None:
+            return []
+        assert (found.get("state"), found.get("interpolation-style")) == ("Play", "Linear")
+        lines = [line.split() for line in found.find("events").text.splitlines()]
+        assert all(a != b for (a, _), (b, _) in itertools.pairwise(lines))
+        return [(seconds(at), float(value)) for at, value in lines]
+
+    for route in root.find("Routes"):
+        gain = points(route.find("Processor[@type='amp']"), "gain")
+        if route.get("name") == "Master":
+            strips.master = gain
+            continue
+        panner, pan = route.find("Processor/PannerShell"), []
+        if panner.get("bypassed") == "0":
+            assert panner.get("user-panner").endswith("panner_balance")
+            assert len(route.findall("IO[@direction='Input']/Port")) == 2
+            pan = [(t, 2 * v - 1) for t, v in points(route.find("Pannable"), "pan-azimuth")]
+        regions = list(playlists[route.get("id")])
+        clips = []
+        for region in regions:
+            length, at_ = region.get("length").split("@")
+            clips.append(tuple(map(seconds, (at_, region.get("start"), length))))
+        file = audio / sources[regions[0].get("source-0")]
+        strips.add(as_stereo(file), clips, gain, pan, [])
+    return strips
+
+
+def read_aaf(report):
+    strips = Strips(lambda time_s: time_s)
+    with aaf2.open(str(Path(report.folder) / report.open_with)) as file:
+        (composition,) = file.content.toplevel()
+        for slot in composition.slots:
+            if slot.media_kind == "Sound":
+                strips.add(*track_in_aaf(slot), [], [])
+    return strips
+
+
+def track_in_aaf(slot):
+    """Samples, clips and level of a track; a level belongs to its clip."""
+    clips, volume, at_frame = [], [], 0
+    for part in slot.segment.components:
+        inner, length = part, part.length
+        if isinstance(inner, aaf2.components.Filler):
+            at_frame += length
+            continue
+        if getattr(inner, "operation", None) and inner.operation.name == "Mono Audio Gain":
+            (parameter,) = inner.parameters
+            assert parameter.parameterdef.name == "Amplitude"
+            assert parameter.interpolationdef.name == "LinearInterp"
+            points = [(p.time, p.value) for p in parameter.pointlist]
+            assert (points[0][0], points[-1][0]) == (0, 1)
+            assert all(a < b for (a, _), (b, _) in itertools.pairwise(points))
+            volume += [((at_frame + t * length) / RATE, value) for t, value in points]
+            (inner,) = inner.segments
+        sources = list(inner.segments) if hasattr(inner, "segments") else [inner]
+        clips.append((at_frame / RATE, sources[0].start / RATE, length / RATE))
+        at_frame += length
+    assert at_frame == slot.segment.length
+    samples = np.stack([samples_of(clip) / 2**23 for clip in sources], 1)
+    return np.broadcast_to(samples, (len(samples), 2)), clips, volume
+
+
+READERS = {
+    "aaf": read_aaf,
+    "reaper": read_reaper,
+    "dawproject": read_daw,
+    "ableton": read_live,
+    "ardour": read_ardour,
+}
 
 
 def rendered(take, stem_files):
@@ -271,6 +362,23 @@ def fading(take, edges):
     return blurred
 
 
+def exact(target):
+    return "float32" if "float32" in TARGETS[target].encodings else "pcm24"
+
+
+def carried(take, target):
+    """What of a take can be carried: a stereo clip in an AAF has no place."""
+    if target != "aaf":
+        return take
+    strips = {name: Strip(s.gain_db, 0.0, s.muted) for name, s in take.start.mixer.strips.items()}
+    mixer = MixerState(strips, take.start.mixer.master_db)
+    return msgspec.structs.replace(
+        take,
+        start=msgspec.structs.replace(take.start, mixer=mixer),
+        events=tuple(e for e in take.events if not e.control.endswith("pan")),
+    )
+
+
 # -- the sound --------------------------------------------------------------------------------
 
 
@@ -279,10 +387,11 @@ def fading(take, edges):
 def test_a_straight_take_sounds_as_it_was_rendered(
     make_project, export_to, stem_files, target, grid
 ):
-    project = make_project(take=STRAIGHT, grid=grid)
-    strips = READERS[target](export_to(project, target, encoding="float32"))
+    take = carried(STRAIGHT, target)
+    project = make_project(take=take, grid=grid)
+    strips = READERS[target](export_to(project, target, encoding=exact(target)))
     assert all(len(clips) == 1 for _, clips, *_ in strips.tracks)
-    wanted = rendered(STRAIGHT, stem_files)[round(0.1 * RATE) :]
+    wanted = rendered(take, stem_files)[round(0.1 * RATE) :]
     mix, loudness = strips.sound(FRAMES)
     start = round(0.8 * RATE)
     found, loudness = (a[start : start + len(wanted)] for a in (mix, loudness))
@@ -298,11 +407,12 @@ def test_a_straight_take_sounds_as_it_was_rendered(
 def test_a_take_with_jumps_sounds_as_it_was_rendered(
     make_project, export_to, stem_files, target, grid
 ):
-    report = export_to(make_project(take=JUMPS, grid=grid), target, encoding="float32")
+    take = carried(JUMPS, target)
+    report = export_to(make_project(take=take, grid=grid), target, encoding=exact(target))
     strips = READERS[target](report)
     clips = strips.tracks[0][1]
     assert len(clips) == 5  # The song, the return of the loop, two seeks, the pause.
-    wanted = rendered(JUMPS, stem_files)[round(0.1 * RATE) :]
+    wanted = rendered(take, stem_files)[round(0.1 * RATE) :]
     found, loudness = strips.sound(len(wanted))
     edges = [round((0.1 + start_s) * RATE) for start_s, _, _ in clips]
     steady = ~fading(JUMPS, edges)[-len(wanted) :]
@@ -331,6 +441,17 @@ def test_markers_and_meters_follow_the_jumps(make_project, export_to, target):
         root, tempos, meters = read_dawproject(folder / report.open_with)
         marks = [tempos.time_at(float(m.get("time"))) for m in root.iter("Marker")]
         assert meters == [(0.0, 4, 4)]
+    elif target == "aaf":
+        with aaf2.open(str(folder / report.open_with)) as file:
+            (composition,) = file.content.toplevel()
+            marks = [e["Position"].value / RATE for slot in composition.slots
+                     if slot.media_kind == "DescriptiveMetadata"
+                     for e in slot.segment.components]  # fmt: skip
+    elif target == "ardour":
+        root = ElementTree.parse(folder / report.open_with).getroot()
+        marks = [int(x.get("start")[1:]) / 282_240_000 for x in root.iter("Location")
+                 if x.get("flags") == "IsMark"]  # fmt: skip
+        assert [float(t.get("npm")) for t in root.iter("Tempo")] == pytest.approx([120])
     else:
         live_set = read_set(folder / report.open_with)
         tempos = tempo_map(live_set)
@@ -416,6 +537,11 @@ def test_a_lane_that_never_moves_is_not_written(make_project, export_to, target)
     take = take_of(at(0, "transport.play"), at(1, "Bass.mute"))
     strips = READERS[target](export_to(make_project(take=take), target))
     assert not strips.master
+    if target in ("ardour", "aaf"):  # A mute is silence of the fader.
+        volumes = [[v for _, v in volume] for _, _, volume, _, _ in strips.tracks]
+        assert volumes == [[], [1, 1, 0, *[0] * (target == "aaf")], [], []]
+        assert strips.tracks[1][2][2][0] == pytest.approx(1, abs=1e-9)
+        return
     for index, (_, _, volume, pan, mute) in enumerate(strips.tracks):
         assert (volume, pan) == ([], [])
         assert bool(mute) == (index == 1)
@@ -432,3 +558,32 @@ def test_identifiers_of_a_reaper_project_with_pieces_are_unique(make_project, ex
         found = [words[1] for words in lines if words[0] == kind]
         assert len(set(found)) == len(found)
     assert all(a != b for a, b in itertools.pairwise(text.splitlines()) if "PT " in a)
+
+
+@pytest.mark.skipif(AAFTOOL is None, reason="aaftool of libaaf is not installed")
+@pytest.mark.parametrize("take", [STRAIGHT, JUMPS])
+def test_libaaf_reads_the_levels_of_a_take(make_project, export_to, take):
+    report = export_to(make_project(take=take), "aaf")
+    path = Path(report.folder) / report.open_with
+    done = subprocess.run(
+        [AAFTOOL, "--no-color", "--aaf-clips", "--show-automation", "--pos-format=samples", path],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    tracks = done.stdout.split("AudioTrack[")[1:]
+    for text, (_, clips, volume, _, _) in zip(tracks, read_aaf(report).tracks, strict=True):
+        parts = text.split("Clip (")[1:]
+        for part, (start_s, _, length_s) in zip(parts, clips, strict=True):
+            start, length = (int(re.search(rf"{k}: (\d+)", part)[1]) for k in ("Start", "Len"))
+            assert (start, length) == (round(start_s * RATE), round(length_s * RATE))
+            if held := re.search(r"Gain: ([-+\d.]+) dB", part):  # A level that never moves.
+                found = np.array([start, start + length]), [10 ** (float(held[1]) / 20)] * 2
+            elif points := re.findall(r"_time: ([\d.]+) +_value: ([\d.]+)", part):
+                times, values = np.array(points, float).T
+                found = start + times * length, values
+            else:
+                found = [start], [1]
+            frames = np.arange(start + 3, start + length - 3, 7)
+            wanted = curve_at(volume, frames / RATE, 1.0)
+            near = np.abs(np.interp(frames, *found) - wanted)
+            # Places are printed to a millionth of the clip, held levels to a tenth of a dB.
+            assert np.quantile(near, 0.99) < 0.01

@@ -104,13 +104,19 @@ def export(
       workstation export song.mp3 --to ableton --template "My Set.als"
       workstation export stems/ --to reaper --bar-markers
     """
-    from workstation.studio.exporting import check_free, check_played, check_targets, export_to
+    from workstation.studio.exporting import (
+        asks_for_all,
+        check_free,
+        check_played,
+        check_targets,
+        export_to,
+    )
     from workstation.studio.layouts import split_templates
     from workstation.studio.session import engine_options
 
     layout, own_project = split_templates(templates)
     options = engine_options(**weights)
-    names = check_targets(targets)
+    names, every = check_targets(targets), asks_for_all(targets)
     with job_with_progress() as job:
         session = open_input(
             input_path,
@@ -126,6 +132,7 @@ def export(
             overwrite=overwrite,
             layout=layout,
             own_project=own_project,
+            every=every,
         )
         if take is not None:
             check_played(session, take, engine)
@@ -144,14 +151,23 @@ def export(
             take=take,
             layout=layout,
             own_project=own_project,
+            every=every,
             job=job.part(middle, 1.0),
         )
+    made = [report for report in reports if report.problem is None]
     if as_json:
         print_json(reports)
-        return
-    for report in reports:
-        print_report(report)
-        print_path(report.folder)
+    else:
+        for report in made:
+            print_report(report)
+            print_path(report.folder)
+    failures = [report for report in reports if report.problem is not None]
+    if failures:
+        say()
+    for report in failures:
+        say(f"Not made  {report.target}: {report.problem} {report.remedy}")
+    if failures:
+        raise SystemExit(failures[0].exit_code)
 
 
 def print_report(report: ExportReport) -> None:

@@ -1,6 +1,6 @@
 """Projects for DAWs: a song with its stems in, a folder that opens right out."""
 
-from workstation.export.folder import check_export, export
+from workstation.export.folder import check_export, export, shared_stems
 from workstation.export.lay_out import lay_out, with_lead
 from workstation.export.layouts import Layout
 from workstation.export.project import EmptyTrack, ExportOptions, Project, Track
@@ -22,5 +22,6 @@ __all__ = [
     "export",
     "find_target",
     "lay_out",
+    "shared_stems",
     "with_lead",
 ]

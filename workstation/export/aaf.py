@@ -21,7 +21,11 @@ import numpy as np
 
 from workstation.audio import file_sha256
 from workstation.audio.riff import walk_chunks
+from workstation.export.aaf_gain import Gains
+from workstation.export.automation import Curve
+from workstation.export.level import level_of, times, without_steps
 from workstation.export.markers import markers_of
+from workstation.export.pieces import Clip
 from workstation.export.stem_files import write_stems
 from workstation.export.target import Part, Plan, Target, Written
 from workstation.export.text import one_line
@@ -29,7 +33,7 @@ from workstation.model import JobContext
 from workstation.model.names import ascii_name
 
 if TYPE_CHECKING:
-    from aaf2.components import OperationGroup, SourceClip
+    from aaf2.components import OperationGroup, Segment, SourceClip
     from aaf2.dictionary import OperationDef
     from aaf2.file import AAFFile
     from aaf2.mobs import MasterMob, Mob, SourceMob
@@ -76,7 +80,21 @@ def write_aaf(plan: Plan, folder: Path, job: JobContext) -> Written:
             (work / name).unlink()
         author.add_markers()
     shutil.rmtree(work)
-    return Written(open_with=path.name, notes=(*files.notes, *_size_notes(path)))
+    notes = (*files.notes, *_size_notes(path), *plan.arrangement.notes, *_take_notes(plan))
+    return Written(open_with=path.name, notes=notes)
+
+
+def _take_notes(plan: Plan) -> list[str]:
+    laid_out = plan.arrangement
+    strips = laid_out.stems.values()
+    notes = []
+    if any(strip.pan for strip in strips):
+        notes.append("The pans of the take: a stereo clip in an AAF has a level and no place.")
+    if any(strip.mute for strip in strips):
+        notes.append("The mute buttons: a muted stem is silent by its level.")
+    if laid_out.unrolled and laid_out.grid is not None:
+        notes.append("The bars: the target midi has the tempo map of the song, not of the take.")
+    return notes
 
 
 def _size_notes(path: Path) -> list[str]:
@@ -102,16 +120,19 @@ class _Author:
         self._digests = digests
         self._rate = plan.project.sample_rate_hz
         self._frames = plan.project.frames
+        self._length = plan.arrangement.frames
+        self._master = without_steps(plan.arrangement.master)
         self._identify()
         seed = "/".join([one_line(plan.project.title), *digests])
         self._combiner = self._combiner_definition()
+        self._gains = Gains(file) if plan.arrangement.stems else None
         self._tape = self._add_tape(seed)
         self._composition = self._add_mob("CompositionMob", one_line(plan.project.title), seed)
         self._composition.usage = "Usage_TopLevel"
-        self._add_timecode(self._composition, 1)
+        self._add_timecode(self._composition, 1, self._length)
 
     def add_track(self, index: int, path: Path, channels: int, job: JobContext) -> None:
-        """Add a track with one clip of the song's length, which plays a WAV file's samples.
+        """Add a track with the clips of the project, which play a WAV file's samples.
 
         Args:
             index: Of the track, from 0.
@@ -119,34 +140,56 @@ class _Author:
             channels: How many channels it has.
             job: Progress and cancellation.
         """
-        name = one_line(self._plan.project.tracks[index].name)
-        clips = []
+        track = self._plan.project.tracks[index]
+        name = one_line(track.name)
+        masters = []
         for channel in range(channels):
             step = job.part(channel / channels, (channel + 1) / channels)
             seed = f"{self._digests[index]}/{index}/{channel}"
             essence = self._add_essence(name + _suffix(channel, channels), seed)
             self._copy_channel(path, channel, channels, essence, step)
-            clips.append(self._clip_of(self._add_master(essence)))
+            masters.append(self._add_master(essence))
         slot = self._slot(self._composition, index + 2, self._rate, index + 1)
         slot.name = name
         if channels in _TRACK_FORMATS:
             slot["TimelineMobAttributeList"].append(
                 self._file.create.TaggedValue("_TRACK_FORMAT", _TRACK_FORMATS[channels], "aafInt32")
             )
-        sequence = self._file.create.Sequence(media_kind="sound", length=self._frames)
-        sequence.components.append(clips[0] if channels == 1 else self._combined(clips))
+        sequence = self._file.create.Sequence(media_kind="sound", length=self._length)
+        level = times(level_of(self._plan.arrangement.of(track)), self._master)
+        at = 0
+        for clip in self._plan.arrangement.clips:
+            if clip.project_frame > at:
+                sequence.components.append(
+                    self._file.create.Filler("sound", clip.project_frame - at)
+                )
+            sequence.components.append(self._segment(masters, clip, level))
+            at = clip.project_frame + clip.frames
         slot.segment = sequence
+
+    def _segment(self, masters: list[MasterMob], clip: Clip, level: Curve) -> Segment:
+        """What a track plays from a clip on: its channels together, at its level."""
+        clips = [
+            master.create_source_clip(
+                1, start=clip.song_frame, length=clip.frames, media_kind="sound"
+            )
+            for master in masters
+        ]
+        segment = clips[0] if len(clips) == 1 else self._combined(clips, clip.frames)
+        return (
+            segment if self._gains is None or not level else self._gains.over(segment, clip, level)
+        )
 
     def add_markers(self) -> None:
         """Add the markers of the project as Media Composer and Resolve have them."""
-        markers = markers_of(self._plan.project, self._plan.timeline, self._plan.options)
+        markers = markers_of(self._plan.arrangement, self._plan.timeline, self._plan.options)
         if not markers:
             return
-        sequence = self._file.create.Sequence(media_kind="DescriptiveMetadata", length=self._frames)
+        sequence = self._file.create.Sequence(media_kind="DescriptiveMetadata", length=self._length)
         for marker in markers:
             event = self._file.create.DescriptiveMarker()
             event.length = 1
-            event["Position"].value = min(round(marker.time_s * self._rate), self._frames - 1)
+            event["Position"].value = min(round(marker.time_s * self._rate), self._length - 1)
             event["Comment"].value = marker.name
             event["CommentMarkerUser"].value = marker.name
             event["CommentMarkerColor"].value = _MARKER_COLOUR
@@ -195,9 +238,9 @@ class _Author:
         slot["PhysicalTrackNumber"].value = track
         return slot
 
-    def _add_timecode(self, mob: Mob, slot_id: int) -> None:
+    def _add_timecode(self, mob: Mob, slot_id: int, length: int) -> None:
         """Time code from 0: some programs open no composition without one."""
-        frames = math.ceil(self._plan.project.duration_s * _FPS)
+        frames = math.ceil(length / self._rate * _FPS)
         slot = self._slot(mob, slot_id, _FPS, 1)
         slot.name = "Timecode"
         slot.segment = self._file.create.Timecode(_FPS, length=frames)
@@ -208,7 +251,7 @@ class _Author:
         tape.descriptor = self._file.create.TapeDescriptor()
         slot = self._slot(tape, 1, self._rate, 1)
         slot.segment = self._file.create.SourceClip(media_kind="sound", length=self._frames)
-        self._add_timecode(tape, 2)
+        self._add_timecode(tape, 2, self._frames)
         return tape
 
     def _add_essence(self, name: str, seed: str) -> SourceMob:
@@ -253,11 +296,8 @@ class _Author:
         slot.segment = essence.create_source_clip(1, length=self._frames, media_kind="sound")
         return mob
 
-    def _clip_of(self, master: MasterMob) -> SourceClip:
-        return master.create_source_clip(1, length=self._frames, media_kind="sound")
-
-    def _combined(self, clips: list[SourceClip]) -> OperationGroup:
-        group = self._file.create.OperationGroup(self._combiner, self._frames, "sound")
+    def _combined(self, clips: list[SourceClip], frames: int) -> OperationGroup:
+        group = self._file.create.OperationGroup(self._combiner, frames, "sound")
         group.segments.extend(clips)
         return group
 
@@ -293,7 +333,11 @@ AAF = Target(
         "DaVinci Resolve as a timeline. The audio is inside the file. AAF knows no tempo: import "
         "the tempo map of the target midi first if you need bars."
     ),
-    carries=frozenset({Part.AUDIO, Part.SECTIONS, Part.BARS}),
+    carries=frozenset({Part.AUDIO, Part.SECTIONS, Part.BARS, Part.AUTOMATION}),
     encodings=("pcm24",),
+    confirmed=(
+        "Not yet confirmed in Pro Tools, Logic Pro, Cubase or Resolve themselves: libaaf, which "
+        "Ardour uses, reads the tracks, the markers and the samples as they are."
+    ),
     write=write_aaf,
 )

@@ -36,6 +36,7 @@ from workstation.export.als import (
 from workstation.export.automation import Curve, Point, StemAutomation, Switch, in_quarters
 from workstation.export.lead_in import LeadInLimits
 from workstation.export.markers import markers_of
+from workstation.export.own_files import file_in
 from workstation.export.pieces import Clip
 from workstation.export.stem_files import ENCODINGS, StemFiles, write_stems
 from workstation.export.target import LayoutPart, Part, Plan, Target, Written
@@ -178,7 +179,7 @@ def copy_samples(
     home = _project_of(own)
     found, missing = {}, 0
     for kind, path in samples:
-        source = _file_in(home, path) if kind == "3" else None
+        source = file_in(home, path) if kind == "3" else None
         target = project if source is None else project / source.relative_to(home)
         if source is not None and not target.exists():
             found[source] = target
@@ -202,15 +203,6 @@ def _project_of(own: Path) -> Path:
     """The folder that Live takes for the project of a Set."""
     own = own.resolve()
     return next((p for p in own.parents if (p / _PROJECT_INFO).is_dir()), own.parent)
-
-
-def _file_in(home: Path, path: str) -> Path | None:
-    """A file inside a folder; None if there is none, or if the path leads out of it."""
-    try:
-        file = (home / path).resolve()
-        return file if file.is_relative_to(home) and file.is_file() else None
-    except (OSError, ValueError):  # A name that no file can have.
-        return None
 
 
 def nearest_colour(colour: str) -> int:
@@ -412,5 +404,9 @@ ABLETON = Target(
     layout=frozenset(LayoutPart) - {LayoutPart.GROUPS},
     lead_in=LeadInLimits(shortest_quarters=1 / 4, fastest_bpm=999.0),
     own_projects=(".als",),
+    confirmed=(
+        "Not yet confirmed in Live itself: the Set has all that a Set of Live 11 has, and tempos, "
+        "locators and clips are where they should be."
+    ),
     write=write_ableton,
 )

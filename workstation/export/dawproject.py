@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from workstation.audio import need_space
 from workstation.export.archive import add_file
 from workstation.export.automation import Curve, Point, Switch, in_quarters
+from workstation.export.dawproject_own import OwnDaw
 from workstation.export.markers import markers_of
 from workstation.export.pieces import Clip
 from workstation.export.stem_files import StemFiles, write_stems
@@ -30,21 +32,35 @@ _CENTRE = {"max": "1", "min": "0", "unit": "normalized", "value": "0.5"}
 
 
 def write_dawproject(plan: Plan, folder: Path, job: JobContext) -> Written:
-    """Write the project with its stems inside."""
+    """Write the project with its stems inside.
+
+    Raises:
+        InputError: The user's own project cannot be read.
+    """
+    own = None if plan.options.own_project is None else OwnDaw(plan.options.own_project)
     work = folder / ".audio"
-    files = write_stems(plan.project, work, plan.options, job.part(0.0, 0.8))
+    files = write_stems(plan.project, work, plan.options, job.part(0.0, 0.7))
     name = ascii_name(plan.project.title, fallback="Song") + ".dawproject"
     entries = {"project.xml": project_xml(plan, files), "metadata.xml": metadata_xml(plan)}
+    audio, gone = "audio", list[str]()
+    if own is not None:
+        while any(entry.partition("/")[0].casefold() == audio for entry in own.names):
+            audio += "-of-the-song"
+        entries = {"project.xml": b""}
+        entries["project.xml"], gone = own.merged(project_xml(plan, files), audio)
+        need_space(folder, own.unpacked_bytes)
     with zipfile.ZipFile(folder / name, "w", zipfile.ZIP_STORED) as archive:
         for entry, content in entries.items():
             archive.writestr(zipfile.ZipInfo(entry), content)
+        if own is not None:
+            own.copy_entries(archive, job.part(0.7, 0.8))
         count = len(files.names)
         for index, stem in enumerate(files.names):
             step = job.part(0.8 + 0.2 * index / count, 0.8 + 0.2 * (index + 1) / count)
-            add_file(archive, f"audio/{stem}", work / stem, step)
+            add_file(archive, f"{audio}/{stem}", work / stem, step)
             (work / stem).unlink()
     shutil.rmtree(work)
-    notes = [*files.notes, *plan.arrangement.notes]
+    notes = [*files.notes, *plan.arrangement.notes, *gone]
     if any(strip.pan for strip in plan.arrangement.stems.values()):
         notes.append(_PAN_LAWS)
     return Written(open_with=name, notes=tuple(notes))
@@ -330,5 +346,10 @@ DAWPROJECT = Target(
     ),
     encodings=("pcm24", "float32"),
     layout=frozenset(LayoutPart) - {LayoutPart.OUTPUTS},
+    own_projects=(".dawproject",),
+    confirmed=(
+        "Not yet confirmed in Bitwig Studio, Studio One or Cubase themselves: it obeys the schema "
+        "that the makers of the format publish."
+    ),
     write=write_dawproject,
 )

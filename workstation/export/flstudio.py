@@ -279,5 +279,9 @@ FLSTUDIO = Target(
     scratch_copies=1,
     cut_bars=True,
     own_projects=(".flp",),
+    confirmed=(
+        "Not yet confirmed in FL Studio itself: other readers find the tracks, the markers and the "
+        "stems where they should be."
+    ),
     write=write_flstudio,
 )

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from workstation.audio import need_space, writing
@@ -18,7 +20,14 @@ from workstation.export.readme import SIGNATURE, readme_text
 from workstation.export.stem_files import audio_bytes, check_stems
 from workstation.export.target import Plan, Target, lost_parts, plan_for, where_it_starts
 from workstation.export.targets import find_target
-from workstation.model import ExistsError, ExportReport, InputError, JobContext, UsageError
+from workstation.model import (
+    ExistsError,
+    ExportReport,
+    InputError,
+    JobContext,
+    LockedError,
+    UsageError,
+)
 from workstation.session.lock import LOCK_FILE, SessionLock
 
 _README = "README.txt"
@@ -146,6 +155,7 @@ def _fill(
         *written.notes,
         *lost_parts(plan, project, target),
         *_copy_cover(plan.project.cover, work),
+        *_words_on_links(work),
     )
     text = readme_text(plan, target, dropped)
     (work / _README).write_text(text, encoding="utf-8", newline="\n")
@@ -172,6 +182,36 @@ def _copy_cover(cover: Path | None, work: Path) -> list[str]:
         return ["The cover picture: its file is not there any more."]
     shutil.copyfile(cover, work / name)
     return [f"The cover picture: it lies in this folder as {name}."]
+
+
+def _words_on_links(work: Path) -> list[str]:
+    if all(path.stat().st_nlink == 1 for path in work.rglob("*") if path.is_file()):
+        return []
+    return [
+        "The stems as files of its own: the exports that were made together share them on the "
+        "disk. Copy the folder before a program edits them in place."
+    ]
+
+
+@contextmanager
+def shared_stems(out: Path) -> Iterator[Path]:
+    """A hidden folder for the stems of several exports, which is there as long as they last.
+
+    Args:
+        out: The folder of these exports. What a killed process left there is taken away.
+    """
+    own = out / f".stems-{os.getpid()}.partial"
+    with writing(own):
+        out.mkdir(parents=True, exist_ok=True)
+        for left in out.glob(".stems-*.partial"):
+            with suppress(LockedError):
+                _clear(left)
+        own.mkdir()
+    try:
+        with SessionLock(own):
+            yield own
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
 
 
 def _check_space(plan: Plan, target: Target, out: Path) -> None:

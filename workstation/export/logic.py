@@ -11,7 +11,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
+from workstation.export import cubase
 from workstation.export.aaf import write_aaf
+from workstation.export.cubase import write_tempo_track
 from workstation.export.logicx_song import read_own, write_own
 from workstation.export.midi import FILE_NAME, write_tempo_map
 from workstation.export.stem_files import write_stems
@@ -32,7 +36,10 @@ def write_logic(plan: Plan, folder: Path, job: JobContext) -> Written:
     kit = job if own is None else job.part(0.0, 0.7)
     files = write_stems(plan.project, folder / "stems", plan.options, kit.part(0.0, 0.4))
     write_tempo_map(plan, folder / FILE_NAME)
-    aaf = write_aaf(plan, folder, kit.part(0.4, 1.0))
+    write_tempo_track(plan, folder / cubase.FILE_NAME)
+    # The tempo map and the stems are the song's, so all of the kit is.
+    song = msgspec.structs.replace(plan.project, take=None)
+    aaf = write_aaf(msgspec.structs.replace(plan, project=song), folder, kit.part(0.4, 1.0))
     notes = tuple(dict.fromkeys((*files.notes, *aaf.notes)))
     if own is None:
         return Written(open_with=FILE_NAME, notes=notes)
@@ -51,11 +58,15 @@ LOGIC = Target(
         "the meter and the markers. 2. In its settings, Smart Tempo, set imported audio files to "
         "Off, and trimming of new regions off. 3. Drag all stems together to bar 1 and choose new "
         "tracks; say no to a Smart Tempo multitrack set. Or, for the tracks alone: File > Import > "
-        "AAF."
+        "AAF. For Cubase, tempo-map.smt has the tempo map too."
     ),
     carries=frozenset({Part.AUDIO, Part.TEMPO, Part.SECTIONS, Part.BARS, Part.KEY}),
     encodings=("pcm24", "float32"),
     scratch_copies=2,
     own_projects=(".logicx",),
+    confirmed=(
+        "Not yet confirmed in Logic Pro itself: other readers of MIDI files and AAFs find the "
+        "tempos, the markers and the samples where they should be."
+    ),
     write=write_logic,
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from workstation.export import cubase
+from workstation.export.cubase import write_tempo_track
 from workstation.export.markers import markers_of
 from workstation.export.target import Part, Plan, Target, Written
 from workstation.export.text import one_line
@@ -20,9 +22,10 @@ _MINOR = {"Db": "C#", "Gb": "F#", "Cb": "B", "Fb": "E"}
 
 
 def write_midi(plan: Plan, folder: Path, job: JobContext) -> Written:
-    """Write the target `midi`: the tempo map alone."""
+    """Write the target `midi`: the tempo map alone, for Cubase once more as it has its own."""
     job.check()
     write_tempo_map(plan, folder / FILE_NAME)
+    write_tempo_track(plan, folder / cubase.FILE_NAME)
     return Written(open_with=FILE_NAME)
 
 
@@ -128,8 +131,9 @@ MIDI = Target(
     how_to=(
         "Open tempo-map.mid as a new project, do not import it into one: in Logic Pro with "
         "File > Open. Then drag all stems together to bar 1 of new tracks, and say no if the "
-        "program offers to adapt them to its tempo (in Logic Pro: Smart Tempo off). In Cubase, "
-        "the preference Ignore Master Track Events on Merge must be off."
+        "program offers to adapt them to its tempo (in Logic Pro: Smart Tempo off). In Cubase "
+        "and Nuendo, File > Import > Tempo Track takes tempo-map.smt, without the markers, into "
+        "a project that is open."
     ),
     carries=frozenset({Part.TEMPO, Part.SECTIONS, Part.BARS, Part.KEY}),
     encodings=(),

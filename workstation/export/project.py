@@ -124,9 +124,12 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
         overwrite: Replace an earlier export.
         own_project: A project of the user's own, made in the target's program, that the stems
             are put into; everything else in it stays. It is only read.
+        shared_stems: Folder of the stems of several exports, on the same disk as these: written
+            once, and there in every export by another name of the same file. None writes them.
     """
 
     encoding: str = "pcm24"
     bar_markers: bool = False
     overwrite: bool = False
     own_project: Path | None = None
+    shared_stems: Path | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
+from workstation.export.checklist import checklist
 from workstation.export.project import Track
 from workstation.export.stem_files import LOWERED
 from workstation.export.target import Part, Plan, Target, where_it_starts
@@ -35,6 +36,7 @@ def readme_text(plan: Plan, target: Target, dropped: tuple[str, ...]) -> str:
         _wrap(where_it_starts(plan, target)),
         "",
     ]
+    sums = False
     if Part.AUDIO in target.carries:
         exact = plan.options.encoding not in {"mp3", "aac"} and plan.project.engine != "imported"
         if plan.project.take is not None and Part.AUTOMATION in target.carries:
@@ -42,16 +44,15 @@ def readme_text(plan: Plan, target: Target, dropped: tuple[str, ...]) -> str:
         elif plan.options.own_project is not None:
             parts += [_wrap("Tracks that were there keep their levels and their devices."), ""]
         elif exact and not any(LOWERED in words for words in dropped):
+            sums = True
             parts += [_wrap(_sum_words(project.tracks)), ""]
         else:
             parts += [_wrap("All tracks are at unity gain."), ""]
+    if checks := checklist(plan, target, sums=sums):
+        parts += ["To see that it opened right:", "", *map(_item, checks), ""]
     if dropped:
         parts += ["What this export does not carry, and what to know of it:", ""]
-        parts += [
-            textwrap.fill(words, _WIDTH, initial_indent="- ", subsequent_indent="  ")
-            for words in dropped
-        ]
-        parts.append("")
+        parts += [*map(_item, dropped), ""]
     return "\n".join([*parts, _wrap(SIGNATURE)]) + "\n"
 
 
@@ -90,6 +91,10 @@ def _facts(plan: Plan, target: Target) -> dict[str, str]:
     if Part.AUDIO in target.carries:
         facts["Audio"] = f"{plan.options.encoding}, {project.sample_rate_hz} Hz"
     return facts
+
+
+def _item(words: str) -> str:
+    return textwrap.fill(words, _WIDTH, initial_indent="- ", subsequent_indent="  ")
 
 
 def _wrap(text: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -29,6 +31,7 @@ _BLOCK_FRAMES = 1 << 18
 _CEILING = 0.99999
 # How a common gain is told; with one, the stems no longer sum to the song itself.
 LOWERED = "dB lower"
+_LIST = "stems.json"
 
 
 class StemFiles(msgspec.Struct, frozen=True):
@@ -81,7 +84,40 @@ def audio_bytes(project: Project, encoding: str) -> int:
 def write_stems(
     project: Project, folder: Path, options: ExportOptions, job: JobContext
 ) -> StemFiles:
-    """Write every stem as `NN Name.<suffix>`, from sample 0, all of the song's length.
+    """Have every stem as `NN Name.<suffix>`, from sample 0, all of the song's length.
+
+    Exports that are made together share them: a file is one with that of the others by a hard
+    link, or a copy of it where the disk knows none.
+
+    Raises:
+        InputError: A stem cannot be read.
+        OutputError: The folder cannot be written.
+    """
+    if options.shared_stems is None:
+        return _write_all(project, folder, options, job)
+    store = options.shared_stems / options.encoding
+    made = store / _LIST
+    if made.is_file():
+        files = msgspec.json.decode(made.read_bytes(), type=StemFiles)
+    else:
+        shutil.rmtree(store, ignore_errors=True)
+        files = _write_all(project, store, options, job)
+        made.write_bytes(msgspec.json.encode(files))
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in files.names:
+        job.check()
+        try:
+            os.link(store / name, folder / name)
+        except OSError:  # This disk has no links.
+            shutil.copyfile(store / name, folder / name)
+    job.report(1.0)
+    return files
+
+
+def _write_all(
+    project: Project, folder: Path, options: ExportOptions, job: JobContext
+) -> StemFiles:
+    """Write every stem.
 
     Stems may go beyond full scale in float; integers cannot. If one does, all are lowered by
     one common gain, so that they still sum to the mix, and a note says by how much.

@@ -88,6 +88,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         lead_in: How short and fast its first bar may be, where bars cannot be cut.
         layout: Parts of a layout that arrive.
         own_projects: Suffixes of the user's own projects that it can fill; empty if it cannot.
+        confirmed: In words, which program has opened it, or that the real one has not yet; empty
+            where nothing opens as a project.
         write: Writes the project into a folder.
     """
 
@@ -103,6 +105,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     lead_in: LeadInLimits = EVERY_HOST
     layout: frozenset[LayoutPart] = frozenset({LayoutPart.MADE})
     own_projects: tuple[str, ...] = ()
+    confirmed: str = ""
     write: Callable[[Plan, Path, JobContext], Written]
 
 
@@ -185,6 +188,8 @@ def where_it_starts(plan: Plan, target: Target) -> str:
         )
     if Part.TEMPO in target.carries:
         return plan.timeline.lead_in
+    if Part.AUTOMATION in target.carries and plan.arrangement.unrolled:
+        return "The project starts where the take starts to play."
     if plan.timeline.downbeat_s is None:
         return "No beats were found. All files start together."
     at = f"{plan.timeline.downbeat_s:.3f} s"

@@ -104,6 +104,15 @@ class Timeline(msgspec.Struct, frozen=True):
         return point.time_s + (quarter - point.quarter) * 60 / point.bpm
 
 
+def bar_numbers(timeline: Timeline) -> list[int]:
+    """The number of the bar at which every meter begins."""
+    numbers = [1]
+    for meter, following in itertools.pairwise(timeline.meters):
+        length = following.quarter - meter.quarter
+        numbers.append(numbers[-1] + math.ceil(length / meter.bar_quarters - 1e-9))
+    return numbers
+
+
 def _time(point: TempoPoint) -> float:
     return point.time_s
 

@@ -15,6 +15,9 @@ class ExportReport(msgspec.Struct, frozen=True):
         open_with: The file to open, relative to `folder`, and in what: words for the user.
         dropped: In words, everything the format could not carry.
         lead_in: In words, where the first downbeat lies in the project.
+        problem: Why it was not made, in words; None if it was.
+        remedy: What to do about that.
+        exit_code: Of which kind the problem is; 0 if there is none.
     """
 
     target: str
@@ -23,3 +26,6 @@ class ExportReport(msgspec.Struct, frozen=True):
     open_with: str
     dropped: tuple[str, ...] = ()
     lead_in: str = ""
+    problem: str | None = None
+    remedy: str | None = None
+    exit_code: int = 0

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from workstation.audio import ENCODINGS, check_encoding
-from workstation.export import TARGETS, ExportOptions, check_export, find_target
+from workstation.export import (
+    TARGETS,
+    ExportOptions,
+    check_export,
+    find_target,
+    shared_stems,
+)
 from workstation.export.layouts import find_layout
-from workstation.model import ExportReport, JobContext, UsageError
+from workstation.model import (
+    ExportReport,
+    InputError,
+    JobContext,
+    UnavailableError,
+    UsageError,
+    WorkstationError,
+)
 from workstation.studio.project import check_take
 from workstation.studio.session import Session
 
@@ -23,11 +37,16 @@ def check_targets(names: str) -> list[str]:
     targets = list(dict.fromkeys(n.strip().lower() for n in names.split(",") if n.strip()))
     if not targets:
         raise UsageError("No export target was named.", "Name one, for example --to reaper.")
-    if ALL in targets:
+    if asks_for_all(names):
         return list(TARGETS)
     for name in targets:
         find_target(name)
     return targets
+
+
+def asks_for_all(names: str) -> bool:
+    """Whether every target is wanted that there is, so that one that cannot be is left out."""
+    return ALL in (name.strip().lower() for name in names.split(","))
 
 
 def export_to(  # noqa: PLR0913  (what a user may choose)
@@ -42,8 +61,9 @@ def export_to(  # noqa: PLR0913  (what a user may choose)
     take: str | None = None,
     layout: str | None = None,
     own_project: Path | None = None,
+    every: bool = False,
 ) -> list[ExportReport]:
-    """Export a session to several targets, one folder each.
+    """Export a session to several targets, one folder each; their stems are written once.
 
     Args:
         session: What is exported.
@@ -56,24 +76,50 @@ def export_to(  # noqa: PLR0913  (what a user may choose)
         take: Name or number of a take, or `last`.
         layout: Name or file of a template that says what the projects look like.
         own_project: A project of the user's own, for those of several targets that can fill it.
+        every: Go on without a target that cannot be made of this song or in this encoding; its
+            report says why. Only if none can be made, the first reason is raised.
     """
-    reports = []
-    for index, target in enumerate(targets):
-        step = job.part(index / len(targets), (index + 1) / len(targets), f"Exporting {target}")
-        reports.append(
-            session.export(
-                target,
-                out=out,
-                encoding=encoding,
-                bar_markers=bar_markers,
-                overwrite=overwrite,
-                take=take,
-                layout=layout,
-                own_project=_own_for(target, targets, own_project),
-                job=step,
-            )
-        )
+    reports, failures = [], []
+    with ExitStack() as stack:
+        shared = None
+        if len(targets) > 1:
+            shared = stack.enter_context(shared_stems(session.exports if out is None else out))
+        for index, target in enumerate(targets):
+            step = job.part(index / len(targets), (index + 1) / len(targets), f"Exporting {target}")
+            try:
+                report = session.export(
+                    target,
+                    out=out,
+                    encoding=encoding,
+                    bar_markers=bar_markers,
+                    overwrite=overwrite,
+                    take=take,
+                    layout=layout,
+                    own_project=_own_for(target, targets, own_project),
+                    shared_stems=shared,
+                    job=step,
+                )
+            except (UsageError, InputError, UnavailableError) as error:
+                failures.append(error)
+                if not every:
+                    raise
+                report = _not_made(target, error)
+            reports.append(report)
+    if len(failures) == len(targets):
+        raise failures[0]
     return reports
+
+
+def _not_made(target: str, error: WorkstationError) -> ExportReport:
+    return ExportReport(
+        target=target,
+        folder="",
+        files=(),
+        open_with="",
+        problem=error.problem,
+        remedy=error.remedy,
+        exit_code=error.exit_code,
+    )
 
 
 def _own_for(target: str, targets: list[str], own_project: Path | None) -> Path | None:
@@ -84,7 +130,7 @@ def _own_for(target: str, targets: list[str], own_project: Path | None) -> Path 
     return own_project if able else None
 
 
-def check_free(
+def check_free(  # noqa: PLR0913  (what the command asks)
     session: Session,
     targets: list[str],
     *,
@@ -93,8 +139,11 @@ def check_free(
     overwrite: bool,
     layout: str | None = None,
     own_project: Path | None = None,
+    every: bool = False,
 ) -> None:
     """Find out before the work whether the exports are possible.
+
+    With `every`, it is enough that one target can carry the encoding.
 
     Raises:
         UsageError: A target cannot carry the encoding, or none can fill the user's own project.
@@ -113,9 +162,15 @@ def check_free(
             f"None of the targets {', '.join(targets)} can put stems into {own_project.name}.",
             "Leave --template away, or choose the target of the program that made it.",
         )
+    refused = []
     for target in targets:
         options = ExportOptions(encoding=encoding, overwrite=overwrite, own_project=own[target])
-        check_export(target, folder, options)
+        try:
+            check_export(target, folder, options)
+        except UsageError as error:
+            refused.append(error)
+            if not every or len(refused) == len(targets):
+                raise refused[0] from None
 
 
 def check_played(session: Session, take: str, engine: str | None) -> None:

@@ -337,6 +337,7 @@ class Session:
         overwrite: bool = False,
         layout: Path | str | None = None,
         own_project: Path | str | None = None,
+        shared_stems: Path | None = None,
         job: JobContext | None = None,
     ) -> ExportReport:
         """Write a project for a DAW; separates and analyses first where that is missing.
@@ -351,6 +352,8 @@ class Session:
             overwrite: Replace an earlier export.
             layout: Name or file of a template that says what the project looks like.
             own_project: A project of your own that the stems are put into, where the target can.
+            shared_stems: Of `workstation.export.shared_stems`, for several exports with one
+                encoding: their stems are written once, and take their room once.
             job: Progress out, cancellation in.
 
         Returns:
@@ -377,6 +380,7 @@ class Session:
             bar_markers=bar_markers or (look is not None and look.markers == "bars"),
             overwrite=overwrite,
             own_project=None if own_project is None else Path(own_project),
+            shared_stems=shared_stems,
         )
         job = job or JobContext()
         self.separate(job=job.part(0.0, 0.7))

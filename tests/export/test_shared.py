@@ -1,0 +1,114 @@
+"""Stems that several exports share."""
+
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.export.conftest import RATE
+from workstation.export import ExportOptions, export, shared_stems
+from workstation.model import CancelledError, JobContext
+
+WITH_FILES = ["stems", "reaper", "logic", "ableton", "flstudio", "ardour"]
+NAMES = ["01 Drums.wav", "02 Bass.wav", "03 Other.wav", "04 Vocals.wav"]
+
+
+@pytest.fixture
+def together(make_project, tmp_path):
+    """Exports to several targets with shared stems."""
+
+    def run(targets, **options):
+        out = tmp_path / "out"
+        with shared_stems(out) as store:
+            chosen = ExportOptions(shared_stems=store, **options)
+            return [export(make_project(), name, out, chosen, JobContext()) for name in targets]
+
+    return run
+
+
+def stems_in(report):
+    return sorted(Path(report.folder).rglob("0? *.*"))
+
+
+def test_stems_are_one_file_in_all_folders(together, make_project, tmp_path):
+    reports = together([*WITH_FILES, "aaf", "dawproject"])
+    found = [stems_in(report) for report in reports[: len(WITH_FILES)]]
+    for same in zip(*found, strict=True):
+        assert len({path.stat().st_ino for path in same}) == 1
+        assert {path.name for path in same} < set(NAMES)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(r.target for r in reports)
+    alone = export(make_project(), "stems", tmp_path / "alone", ExportOptions(), JobContext())
+    for path, other in zip(stems_in(alone), found[0], strict=True):
+        assert path.read_bytes() == other.read_bytes()
+        assert (path.stat().st_nlink, other.stat().st_nlink) == (1, len(WITH_FILES))
+    for report in reports:
+        told = any("share them on the disk" in words for words in report.dropped)
+        assert told == (report.target in WITH_FILES)
+    assert not any("share them" in words for words in alone.dropped)
+
+
+def test_every_folder_is_whole_when_it_is_moved_or_zipped(together, tmp_path):
+    reports = together(["stems", "reaper"])
+    moved = tmp_path / "moved"
+    shutil.move(reports[1].folder, moved)
+    archive = shutil.make_archive(str(tmp_path / "zipped"), "zip", reports[0].folder)
+    shutil.rmtree(tmp_path / "out")
+    assert [p.name for p in sorted((moved / "stems").iterdir())] == NAMES
+    with zipfile.ZipFile(archive) as file:
+        assert set(NAMES) <= set(file.namelist())
+    for path in (moved / "stems").iterdir():
+        samples, rate = soundfile.read(path)
+        assert rate == RATE
+        assert np.abs(samples).max() > 0.1
+
+
+def test_a_disk_without_links_gets_copies_and_nothing_is_said(together, monkeypatch):
+    def refused(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    reports = together(["stems", "reaper"])
+    one, other = (stems_in(report) for report in reports)
+    for path, same in zip(one, other, strict=True):
+        assert path.stat().st_ino != same.stat().st_ino
+        assert path.read_bytes() == same.read_bytes()
+    assert not any("share" in words for report in reports for words in report.dropped)
+
+
+def test_other_encodings_are_other_files(make_project, tmp_path):
+    with shared_stems(tmp_path / "out") as store:
+        for name, encoding in (("stems", "float32"), ("logic", "pcm24"), ("reaper", "float32")):
+            options = ExportOptions(shared_stems=store, encoding=encoding)
+            export(make_project(), name, tmp_path / "out", options, JobContext())
+    one, pcm, other = (
+        sorted((tmp_path / "out" / name).rglob("01 *.wav"))[0].stat()
+        for name in ("stems", "logic", "reaper")
+    )
+    assert one.st_ino == other.st_ino != pcm.st_ino
+    assert one.st_size > pcm.st_size
+
+
+def test_half_written_stems_are_written_again(make_project, tmp_path):
+    class Stopped(JobContext):
+        def check(self):
+            raise CancelledError
+
+    with shared_stems(tmp_path / "out") as store:
+        options = ExportOptions(shared_stems=store)
+        with pytest.raises(CancelledError):
+            export(make_project(), "stems", tmp_path / "out", options, Stopped())
+        report = export(make_project(), "stems", tmp_path / "out", options, JobContext())
+    assert [path.name for path in stems_in(report)] == NAMES
+
+
+def test_what_a_killed_process_left_is_taken_away(tmp_path):
+    left = tmp_path / ".stems-1.partial"
+    left.mkdir()
+    (left / "big.wav").write_bytes(b"0")
+    with shared_stems(tmp_path) as store, shared_stems(tmp_path / "other"):
+        assert list(tmp_path.glob(".stems-*")) == [store]
+    assert not list(tmp_path.glob(".stems-*"))
