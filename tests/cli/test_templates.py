@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 import workstation
 from tests.cli.test_commands import check_error
@@ -88,3 +89,23 @@ def test_what_no_template_is_is_told(song, program):
     check_error(program(*export, "bad.toml", cwd=song), 3, "bad.toml")
     check_error(program(*export, "gone.toml", cwd=song), 3, "gone.toml")
     assert not (song / "out").exists()
+
+
+def test_a_dj_edit_has_loops_beside_it(song, program):
+    made = program(
+        "export", "song.remix", "--to", "reaper", "--template", "dj-edit", "--out", "out",
+        "--json", cwd=song,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    (report,) = json.loads(made.stdout)
+    loops = [name for name in report["files"] if name.startswith("loops/")]
+    assert loops
+    assert any("loops/" in words for words in report["dropped"])
+    grid = workstation.open(song / "song.remix").analysis.grid
+    path = song / "out" / "reaper" / loops[0]
+    info = soundfile.info(path)
+    bars = info.duration * grid.bpm / 60 / grid.beats_per_bar
+    assert abs(bars - round(bars)) < 0.02
+    data = path.read_bytes()
+    assert b"acid" in data
+    assert b"smpl" in data

@@ -111,6 +111,7 @@ def _facts(layout: Layout) -> list[tuple[str, str]]:
         ("Markers", _MARKERS[layout.markers]),
         ("Lead-in", lead_in),
         ("Audio", layout.encoding or "as asked for"),
+        ("Loops", f"of {layout.loop_bars} bars, in loops/" if layout.loop_bars else "none"),
     ]
 
 

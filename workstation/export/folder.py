@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,7 +18,14 @@ from workstation.audio import need_space, writing
 from workstation.export.project import ExportOptions, Project
 from workstation.export.readme import SIGNATURE, readme_text
 from workstation.export.stem_files import audio_bytes, check_stems
-from workstation.export.target import Plan, Target, lost_parts, plan_for, where_it_starts
+from workstation.export.target import (
+    Plan,
+    Target,
+    Written,
+    lost_parts,
+    plan_for,
+    where_it_starts,
+)
 from workstation.export.targets import find_target
 from workstation.model import (
     ExistsError,
@@ -91,7 +98,13 @@ def _is_export(place: Path) -> bool:
 
 
 def export(
-    project: Project, name: str, out: Path, options: ExportOptions, job: JobContext
+    project: Project,
+    name: str,
+    out: Path,
+    options: ExportOptions,
+    job: JobContext,
+    *,
+    also: Callable[[Path, JobContext], list[str]] | None = None,
 ) -> ExportReport:
     """Write a project to `out/<name>/`, whole or not at all.
 
@@ -101,6 +114,7 @@ def export(
         out: Folder in which the target's own folder is made.
         options: The user's choices.
         job: Progress and cancellation.
+        also: Writes more into the folder, and tells in words what it is.
 
     Raises:
         UsageError: There is no such target, or it cannot carry the encoding.
@@ -123,7 +137,9 @@ def export(
         work.mkdir()
         try:
             with SessionLock(work):
-                report = _fill(plan, project, target, work, job)
+                written = target.write(plan, work, job if also is None else job.part(0.0, 0.8))
+                more = [] if also is None else also(work, job.part(0.8, 1.0))
+                report = _fill(plan, project, target, work, written, more)
                 job.check()
             (work / LOCK_FILE).unlink()
             _put_in_place(work, final)
@@ -147,15 +163,15 @@ def _clear(work: Path) -> None:
 
 
 def _fill(
-    plan: Plan, project: Project, target: Target, work: Path, job: JobContext
+    plan: Plan, project: Project, target: Target, work: Path, written: Written, more: list[str]
 ) -> ExportReport:
-    """Write everything into the hidden folder."""
-    written = target.write(plan, work, job)
+    """Write what people read into the hidden folder, and tell what is in it."""
     dropped = (
         *written.notes,
         *lost_parts(plan, project, target),
         *_copy_cover(plan.project.cover, work),
         *_words_on_links(work),
+        *more,
     )
     text = readme_text(plan, target, dropped)
     (work / _README).write_text(text, encoding="utf-8", newline="\n")

@@ -57,6 +57,7 @@ class Layout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             are, and a first bar of its own takes the time before it; `padding` puts silence
             before all stems, so that whole bars of the song's tempo precede it.
         count_in_bars: Bars of silence before the song; they need `padding`.
+        loop_bars: Length of the loops that are cut from every stem where sections start; 0 is none.
         track: The tracks, from the top.
     """
 
@@ -66,6 +67,7 @@ class Layout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     encoding: Literal["pcm24", "float32", "flac", "mp3"] | None = None
     lead_in: Literal["pickup", "padding"] = "pickup"
     count_in_bars: Annotated[int, msgspec.Meta(ge=0, le=8)] = 0
+    loop_bars: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
     track: tuple[TrackRow, ...] = ()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,8 +97,39 @@ def make_loops(
     folder = loop_folder(session, out)
     job = job or JobContext()
     session.separate(job=job.part(0.0, 0.6))
-    analysis = session.analyze(job=job.part(0.6, 0.7, "Analysing"))
-    if analysis.grid is None:
+    session.analyze(job=job.part(0.6, 0.7, "Analysing"))
+    step = job.part(0.7, 1.0, "Cutting")
+    return _cut(session, folder, bars, encoding, step, overwrite=overwrite)
+
+
+def loops_beside(session: Session, bars: int) -> Callable[[Path, JobContext], list[str]]:
+    """Cut the loops of an export, as `export` has it done."""
+
+    def cut(folder: Path, job: JobContext) -> list[str]:
+        try:
+            pack = _cut(session, folder / "loops", bars, "pcm24", job, overwrite=False)
+        except InputError as error:
+            return [f"Loops: {error.problem}"]
+        silent = f"; {pack.silent} in which nothing sounds were left out" if pack.silent else ""
+        return [
+            f"Beside the project: loops/ holds {len(pack.files)} loops of up to {bars} bars, with "
+            f"tempo and key in the files, for samplers and decks{silent}."
+        ]
+
+    return cut
+
+
+def _cut(
+    session: Session,
+    folder: Path,
+    bars: int,
+    encoding: str,
+    job: JobContext,
+    *,
+    overwrite: bool,
+) -> LoopPack:
+    analysis = session.analysis
+    if analysis is None or analysis.grid is None:
         raise InputError(
             f"{shown(session.song.title)} has no beat to cut at.",
             "Give its beats first: `workstation analyze SONG --taps 0.5,1.0,…`.",
@@ -119,7 +150,7 @@ def make_loops(
     if not overwrite:
         _check_free(folder, names.values())
     made = _Cutter(stems, encoding, analysis.grid.beats_per_bar, clear_key(analysis))
-    files = made.write(names, folder, job.part(0.7, 1.0, "Cutting"))
+    files = made.write(names, folder, job)
     return LoopPack(folder, tuple(files), made.silent, made.clipped_samples)
 
 

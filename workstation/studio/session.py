@@ -368,6 +368,7 @@ class Session:
         from workstation.export import ExportOptions, export, find_target
         from workstation.export.layouts import find_layout
         from workstation.studio.layouts import laid_out
+        from workstation.studio.loops import loops_beside
         from workstation.studio.project import check_take, project_of
 
         find_target(target)
@@ -388,7 +389,11 @@ class Session:
             self.analyze(job=job.part(0.7, 0.8, "Analysing"))
         folder = self.exports if out is None else Path(out)
         with laid_out(project_of(self, found), look, job) as project:
-            return export(project, target, folder, options, job.part(0.8, 1.0, "Exporting"))
+            also = (
+                None if look is None or not look.loop_bars else loops_beside(self, look.loop_bars)
+            )
+            step = job.part(0.8, 1.0, "Exporting")
+            return export(project, target, folder, options, step, also=also)
 
     # -- playing ----------------------------------------------------------------------
 
