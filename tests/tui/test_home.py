@@ -1,12 +1,15 @@
 """The list of sessions, the ways to a new one, and what a user drops onto the terminal."""
 
 import json
+import shutil
+import time
 
 import pytest
 from textual import events
 
 from tests.cli.conftest import make_song
 from tests.tui.conftest import drive, text_of, until
+from workstation.studio.jobs import Jobs
 from workstation.studio.recent import forget, recent_sessions, remember
 from workstation.tui.screens.home import pasted_paths
 
@@ -150,3 +153,27 @@ def test_the_list_is_bounded_and_survives_damage(folder):
     assert len(json.loads(listed.read_text())) == 99
     listed.write_text("{broken")
     assert recent_sessions() == []
+
+
+def test_sessions_of_one_title_are_told_apart(folder):
+    shutil.copytree(folder / "Night Drive.remix", folder / "Night Drive 2.remix")
+
+    async def script(app, pilot):
+        await until(pilot, lambda: "Night Drive 2.remix" in text_of(app))
+        assert "Night Drive.remix" in text_of(app)
+
+    drive(script)
+
+
+def test_only_so_many_ended_jobs_are_kept():
+    jobs = Jobs(lambda job: None)
+    for number in range(230):
+        job = jobs.start(f"Job {number}", lambda job: None)
+        while not job.ended:
+            time.sleep(0.001)
+    assert len(jobs.all) in range(195, 205)
+    assert jobs.all[-1].title == "Job 229"
+    few = Jobs(lambda job: None)
+    for _ in range(3):
+        few.start("Job", lambda job: None)
+    assert len(few.all) == 3

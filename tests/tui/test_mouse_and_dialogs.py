@@ -234,6 +234,10 @@ def test_unknown_settings_are_told_with_the_near_name(folder):
         await until(pilot, lambda: type(app.screen).__name__ == "ErrorDialog")
         await pilot.pause(0.1)
         assert 'Did you mean "theme"?' in text_of(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: type(app.screen).__name__ == "HomeScreen")
+        await pilot.press("ctrl+s")  # No form, which would replace what is in the file.
+        await until(pilot, lambda: type(app.screen).__name__ == "ErrorDialog")
 
     drive(script)
 

@@ -14,6 +14,7 @@ from workstation.model import CancelledError, JobContext, WorkstationError
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 
 _TELL_EVERY_S = 0.1
+_MOST_KEPT = 200
 
 
 class Job:
@@ -89,6 +90,9 @@ class Jobs:
         """
         job = Job(next(self._numbers), title, work)
         with self._lock:
+            ended = [old for old in self.all if old.ended]
+            for old in ended[: max(0, len(self.all) - _MOST_KEPT)]:
+                self.all.remove(old)
             self.all.append(job)
             wait = long and self._long_runs
             if wait:

@@ -271,10 +271,17 @@ class WorkstationApp(App[None]):
 
     def do_settings(self) -> None:
         """The settings file."""
+        from workstation.config import load_settings
         from workstation.tui.screens.settings import SettingsDialog
 
-        if not isinstance(self.screen, SettingsDialog):
-            self.push_screen(SettingsDialog())
+        if isinstance(self.screen, SettingsDialog):
+            return
+        try:
+            settings = load_settings()
+        except WorkstationError as error:  # What would be saved would replace what is damaged.
+            self.fail(error)
+            return
+        self.push_screen(SettingsDialog(settings))
 
     def do_theme(self) -> None:
         """Dark or light."""

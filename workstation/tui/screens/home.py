@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -105,8 +106,12 @@ class HomeScreen(TableScreen):
         ]
         at = self.table.cursor_row
         self.table.clear()
+        titles = Counter(facts.title for facts in self._sessions)
         for facts in self._rows:
-            self.table.add_row(*(Text(shown(cell)) for cell in _cells(facts)))
+            cells = [Text(shown(cell)) for cell in _cells(facts)]
+            if titles[facts.title] > 1:
+                cells[0].append(f"  {shown(facts.path.name)}", "dim")
+            self.table.add_row(*cells)
         self.table.move_cursor(row=min(at, max(len(self._rows) - 1, 0)))
         some = bool(self._sessions)
         self.table.display = some

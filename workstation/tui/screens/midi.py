@@ -57,7 +57,8 @@ class MidiScreen(TableScreen):
     ) -> None:
         super().__init__()
         self._session, self._player, self._reload = session, player, reload
-        self._mapping: str | None = None
+        self._mappings: list[str | None] = []
+        self._knobs: dict[str, tuple[float, float]] = {}
         self._listening = threading.Event()
         self._learning: JobContext | None = None
 
@@ -155,20 +156,31 @@ class MidiScreen(TableScreen):
         table.display = table.row_count > 0
         words = problem or ("" if table.row_count else _NONE)
         self.query_one("#no-ports", Static).update(Text(words))
-        mappings = [facts.mapping for facts in ports if facts.mapping]
-        self._mapping = mappings[0] if mappings else None
+        self._mappings = [facts.mapping for facts in ports]
+
+    @property
+    def _mapping(self) -> str | None:
+        """The mapping of the device under the cursor."""
+        row = self.query_one("#ports", DataTable).cursor_row
+        return self._mappings[row] if row < len(self._mappings) else None
+
+    @on(DataTable.RowHighlighted, "#ports")
+    def _other_device(self) -> None:
+        self._show_bindings(self._knobs)
 
     def _show_bindings(self, knobs: dict[str, tuple[float, float]]) -> None:
         from workstation.midi.mapping import find_mapping
         from workstation.studio.controllers import describe
 
+        self._knobs = knobs
         table = self.query_one("#bindings", DataTable)
         at = table.cursor_row
         table.clear()
-        if self._mapping is None:
+        mapping = self._mapping
+        if mapping is None:
             return
         stems = tuple(self._session.stems)
-        for binding in find_mapping(self._mapping).bindings:
+        for binding in find_mapping(mapping).bindings:
             control = binding.to
             for number, stem in enumerate(stems, start=1):
                 if control.startswith(f"strip{number}."):
@@ -189,11 +201,12 @@ class MidiScreen(TableScreen):
             self._listening.clear()
             self.query_one(RichLog).write(Text("stopped"))
         else:
+            self._listening = threading.Event()  # The one before may not have ended yet.
             self._listening.set()
-            self._listen()
+            self._listen(self._listening)
 
     @work(thread=True, exclusive=True, group="monitor", exit_on_error=False)
-    def _listen(self) -> None:
+    def _listen(self, listening: threading.Event) -> None:
         from workstation.midi.messages import decode
         from workstation.studio.controllers import Listener
 
@@ -201,7 +214,7 @@ class MidiScreen(TableScreen):
         try:
             with Listener(None) as listener:
                 self.app.call_from_thread(log.write, Text("listening to all inputs"))
-                while self._listening.is_set():
+                while listening.is_set():
                     found = listener.next(0.1)
                     if found is None:
                         continue
@@ -210,7 +223,7 @@ class MidiScreen(TableScreen):
                     words = f"{data.hex(' '):<9} {message.kind:<9} {port}"
                     self.app.call_from_thread(log.write, Text(shown(words)))
         except WorkstationError as error:
-            self._listening.clear()
+            listening.clear()
             self.app.call_from_thread(log.write, Text(str(error)))
 
     # -- learning -----------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Input, Label, Select, Static
 
-from workstation.config import load_settings
 from workstation.config.settings import Settings, settings_file
 from workstation.model import WorkstationError
 from workstation.studio.settings import save_settings
@@ -19,13 +18,13 @@ from workstation.tui.widgets.checks import CheckBox
 class SettingsDialog(Dialog[None]):
     """Engine, weights, network, theme; kept in `settings.toml`."""
 
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self._settings = settings
+
     def compose(self) -> ComposeResult:
         """A field for every key."""
-        try:
-            settings = load_settings()
-        except WorkstationError as error:
-            settings = Settings()
-            self.call_after_refresh(self.workstation.fail, error)
+        settings = self._settings
         with Vertical(classes="dialog"):
             yield Label("Settings", classes="dialog-title")
             with Horizontal(classes="field"):

@@ -135,6 +135,7 @@ class Lanes(ScrollView, can_focus=True, inherit_bindings=False):
         """Draw strips anew that look different now."""
         before, self._shown = self._shown, shown
         if len(before) != len(shown):
+            self.selected = min(self.selected, max(len(shown) - 1, 0))
             self._lay_out()
             self.refresh()
             return
