@@ -292,3 +292,23 @@ def test_jobs_are_listed_and_cancelled(folder):
         await until(pilot, lambda: waiting.state == "done")
 
     drive(script)
+
+
+def test_only_the_stems_that_are_wanted_are_made(folder):
+    async def script(app, pilot, screen):
+        await pilot.press("x")
+        await until(pilot, lambda: type(app.screen).__name__ == "EngineDialog")
+        await pilot.pause(0.3)
+        stems = app.screen.query_one("#stems")
+        assert stems.selected == ["drums", "bass", "other", "vocals"]  # Of dsp, the first engine.
+        for stem in ("drums", "bass", "other", "vocals"):
+            stems.deselect(stem)
+        app.screen.query_one("#separate").press()
+        await until(pilot, lambda: type(app.screen).__name__ == "ErrorDialog")
+        await pilot.press("escape")
+        await until(pilot, lambda: type(app.screen).__name__ == "EngineDialog")
+        app.screen.query_one("#stems").select("vocals")
+        app.screen.query_one("#separate").press()
+        await until(pilot, lambda: "vocals" in screen.stems and len(screen.stems) == 2, 60)
+
+    drive_session(script, folder / "Night Drive.remix")

@@ -9,12 +9,15 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
 from textual.widgets import Button, Label, OptionList, Static
 from textual.widgets.option_list import Option
+from textual.widgets.selection_list import Selection
 
-from workstation.model import WorkstationError
+from workstation.model import UsageError, WorkstationError
 from workstation.tui.screens.base import Dialog
-from workstation.tui.words import clock
+from workstation.tui.widgets.checks import CheckList
+from workstation.tui.words import clock, fit
 
 if TYPE_CHECKING:
     from workstation.separate.protocol import EngineCard
@@ -25,7 +28,7 @@ _CORES_OF_CARD = 2
 
 
 class EngineDialog(Dialog[str]):
-    """Gives the name of an engine to separate with.
+    """Gives the name of an engine to separate with, and behind an @ the stems that are wanted.
 
     Args:
         session: What is to be separated; the cost is told for it.
@@ -40,8 +43,10 @@ class EngineDialog(Dialog[str]):
         """The engines, and the card of the one that is pointed at."""
         with VerticalScroll(classes="dialog -wide"):
             yield Label("Separate with", classes="dialog-title")
-            yield OptionList()
+            yield OptionList(id="engines")
             yield Static("", classes="card", id="card")
+            yield Label("Stems  space leaves one out", classes="hint")
+            yield CheckList[str](id="stems", compact=True)
             with Horizontal(classes="buttons"):
                 yield Button("Separate", id="separate", variant="primary", compact=True)
                 yield Button("Cancel", id="cancel", compact=True)
@@ -56,10 +61,11 @@ class EngineDialog(Dialog[str]):
         except WorkstationError as error:
             self.workstation.fail(error)
             return
-        options = self.query_one(OptionList)
+        options = self.query_one("#engines", OptionList)
         for card in cards:
             self._cards[card.name] = card
-            words = f"{card.name:<16} {len(card.stems)} stems  {self._cost(card):>9}  "
+            stems = fit(" ".join(card.stems), 36)
+            words = f"{fit(card.name, 14)} {stems} {self._cost(card):>7}  "
             here = "in use" if card.name == self._session.engine else ""
             options.add_option(Option(Text(words + here), id=card.name))
         options.focus()
@@ -70,12 +76,11 @@ class EngineDialog(Dialog[str]):
         seconds = self._session.song.source.duration_s * card.realtime_factor
         return "~" + clock(seconds * _CORES_OF_CARD / cores, tenths=False)
 
-    @on(OptionList.OptionHighlighted)
+    @on(OptionList.OptionHighlighted, "#engines")
     def _pointed(self, event: OptionList.OptionHighlighted) -> None:
         card = self._cards[str(event.option.id)]
         lines = [
             card.summary,
-            f"Stems     {', '.join(card.stems)}",
             f"Time      about {self._cost(card)[1:]} for this song on this machine",
             f"Licence   code {card.code_licence}"
             + (f"; weights {card.weights_licence}" if card.weights_licence else ""),
@@ -83,14 +88,28 @@ class EngineDialog(Dialog[str]):
             f"Source    {card.source}",
         ]
         self.query_one("#card", Static).update(Text("\n".join(lines)))
+        stems = self.query_one("#stems", CheckList)
+        stems.clear_options()
+        stems.add_options(Selection(Content(stem), stem, initial_state=True) for stem in card.stems)
 
-    @on(OptionList.OptionSelected)
-    def _chosen(self, event: OptionList.OptionSelected) -> None:
-        self.dismiss(str(event.option.id))
+    @on(OptionList.OptionSelected, "#engines")
+    def _separate(self) -> None:
+        at = self.query_one("#engines", OptionList).highlighted
+        if at is None:
+            return
+        card = list(self._cards.values())[at]
+        chosen = self.query_one("#stems", CheckList).selected
+        wanted = [stem for stem in card.stems if stem in chosen]
+        if not wanted:
+            self.workstation.fail(UsageError("No stem is wanted.", "Select one with space."))
+        elif len(wanted) == len(card.stems):
+            self.dismiss(card.name)
+        else:
+            self.dismiss(f"{card.name}@{'+'.join(wanted)}")
 
     @on(Button.Pressed)
     def _pressed(self, event: Button.Pressed) -> None:
-        at = self.query_one(OptionList).highlighted
-        names = list(self._cards)
-        chosen = names[at] if event.button.id == "separate" and at is not None else None
-        self.dismiss(chosen)
+        if event.button.id == "separate":
+            self._separate()
+        else:
+            self.dismiss(None)
