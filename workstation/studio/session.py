@@ -569,13 +569,18 @@ def engine_options(
     trust: bool = False,
     offline: bool = False,
     device: str | None = None,
+    precision: str | None = None,
 ) -> EngineOptions:
     """Options for engines: what is not given comes from the settings."""
     settings = load_settings()
     if models_dir is None and settings.models_dir:
         models_dir = Path(settings.models_dir).expanduser()
     return EngineOptions(
-        models_dir=models_dir, trust=trust, offline=offline or settings.offline, device=device
+        models_dir=models_dir,
+        trust=trust,
+        offline=offline or settings.offline,
+        device=device,
+        precision=precision,
     )
 
 
