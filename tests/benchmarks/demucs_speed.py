@@ -154,9 +154,8 @@ def main():
         song = place / "first demucs" / "random" / "song"
         reference = np.stack([sf.read(song / f"{s}.wav", dtype="float32")[0].T for s in STEMS])
         walls = {row: statistics.median(wall for wall, _ in runs) for row, runs in found.items()}
-        print(
-            f"\n{args.seconds} s of stereo, {os.cpu_count()} cores, median of {args.rounds} in turn\n"
-        )
+        words = f"{args.seconds} s of stereo, {os.cpu_count()} cores, {args.rounds} rounds in turn"
+        print(f"\n{words}\n")
         print(
             f"{'':<26}{'wall':>9}{'× demucs':>10}{'× real time':>13}{'peak':>10}{'agreement':>12}"
         )
