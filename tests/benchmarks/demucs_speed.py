@@ -5,7 +5,7 @@
 All get the same audio (the demo song, again and again) and the same checkpoint, which has the full
 size of htdemucs and random weights. Wall times are end to end, from the start of a process to the
 last stem on disk; the median counts, since other programs may disturb a run. Memory is the
-peak of what all processes of a run hold together. Agreement is 10·log10(Σ demucs² / Σ
+sum of the peaks of all processes of a run (on Linux). Agreement is 10·log10(Σ demucs² / Σ
 (demucs - ours)²) over all stems before they are made to sum to the mix: with random weights they do
 not. Rows that need the extra `fast` are left out where it is not installed.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -71,29 +72,36 @@ def command(row, place, run):
 
 
 def run_and_watch(row, place, run):
-    """Wall seconds and peak MiB of all processes together."""
+    """Wall and CPU seconds, and peak MiB, of all processes together."""
     run.mkdir()
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "WORKSTATION_CACHE_DIR": str(place / row)}
     if row == "workstation, torch":
         environment["PYTHONPATH"] = f"{place / 'hidden'}{os.pathsep}{ROOT}"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
     process = psutil.Popen(
         command(row, place, run), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
-    peak = 0
+    peaks = {}
     while process.poll() is None:
-        held = 0
         for part in [process, *process.children(recursive=True)]:
-            try:
-                held += part.memory_info().rss
-            except psutil.NoSuchProcess:
-                continue
-        peak = max(peak, held)
+            peaks[part.pid] = max(peaks.get(part.pid, 0), peak_kib(part.pid))
         time.sleep(0.05)
     wall = time.perf_counter() - start
     if process.returncode:
         raise SystemExit(f"{row} failed:\n{process.stderr.read().decode()}")
-    return wall, peak / 2**20
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return wall, cpu, sum(peaks.values()) / 1024
+
+
+def peak_kib(pid):
+    """The most memory that a process has held so far, as the system keeps it."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0])
+    except (OSError, IndexError):  # It has just ended.
+        return 0
 
 
 AGREE = """
@@ -144,29 +152,28 @@ def main():
         )
         write_song(place / "song.wav", args.seconds)
         write_checkpoint(place / "models")
-        for row in rows:  # Once before: files come from memory, and networks are converted.
-            wall, _ = run_and_watch(row, place, place / f"first {row}")
-            print(f"first run of {row:<26} {wall:7.1f} s", flush=True)
+        for row in rows:
+            if "f32" in row:  # Once before the others: the network is converted.
+                wall, _, _ = run_and_watch(row, place, place / "first")
+                os.symlink(place / row, place / rows[-1])  # One conversion serves both.
+                print(f"first run of {row}: {wall:.1f} s, conversion included", flush=True)
         found = {row: [] for row in rows}
         for number in range(args.rounds):
             for row in rows:
                 found[row].append(run_and_watch(row, place, place / f"{number} {row}"))
-        song = place / "first demucs" / "random" / "song"
+        song = place / "0 demucs" / "random" / "song"
         reference = np.stack([sf.read(song / f"{s}.wav", dtype="float32")[0].T for s in STEMS])
-        walls = {row: statistics.median(wall for wall, _ in runs) for row, runs in found.items()}
-        words = f"{args.seconds} s of stereo, {os.cpu_count()} cores, {args.rounds} rounds in turn"
-        print(f"\n{words}\n")
-        print(
-            f"{'':<26}{'wall':>9}{'× demucs':>10}{'× real time':>13}{'peak':>10}{'agreement':>12}"
-        )
+        print(f"\n{args.seconds} s of stereo, {os.cpu_count()} cores, {args.rounds} in turn\n")
+        heads = ("wall", "× demucs", "CPU", "× demucs", "peak", "agreement")
+        print(f"{'':<25}" + "".join(f"{head:>11}" for head in heads))
+        usual = None
         for row, runs in found.items():
-            peak = max(peak for _, peak in runs)
-            same = "" if row == "demucs" else f"{agreement(row, place, reference):9.1f} dB"
-            print(
-                f"{row:<26}{walls[row]:7.1f} s{walls['demucs'] / walls[row]:10.2f}"
-                f"{args.seconds / walls[row]:13.2f}{peak:6.0f} MiB{same:>12}",
-                flush=True,
-            )
+            wall, cpu = (statistics.median(run[k] for run in runs) for k in range(2))
+            usual = usual or (wall, cpu)
+            same = "" if row == "demucs" else f"{agreement(row, place, reference):.1f} dB"
+            cells = (f"{wall:.1f} s", f"{usual[0] / wall:.2f}", f"{cpu:.1f} s",
+                     f"{usual[1] / cpu:.2f}", f"{max(run[2] for run in runs):.0f} MiB", same)  # fmt: skip
+            print(f"{row:<25}" + "".join(f"{cell:>11}" for cell in cells), flush=True)
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ def test_stems_in_f32_are_those_of_torch_and_the_conversion_is_kept(models, cach
     )
     assert list(stems) == STEMS
     assert any("converting ht00" in label for label in labels)
-    assert labels[-1] == "ht with OpenVINO f32"
+    assert labels[-1] == "separating with ht, OpenVINO f32"
     assert agreement_db(with_torch("ht", models, mix, monkeypatch), stems) > 70
     labels.clear()
     for layout in ((1, 1), (3, 1), (1, 2)):
@@ -185,7 +185,7 @@ def test_a_network_that_cannot_be_converted_is_computed_by_torch_and_that_is_sai
     stems = engine_for("ht", models).separate(
         mix, RATE, JobContext(lambda _, label: labels.append(label))
     )
-    assert labels[-1] == "ht: OpenVINO cannot convert ht00. Going on with torch."
+    assert labels[-1] == ("separating with ht: OpenVINO cannot convert ht00. Going on with torch.")
     assert "Going on with torch" in caplog.text
     expected = with_torch("ht", models, mix, monkeypatch)
     assert all(np.array_equal(stems[name], expected[name]) for name in STEMS)

@@ -236,14 +236,14 @@ class DemucsEngine:
 
     def _words(self) -> str:
         """What computes, for the line of progress."""
-        name = self._card.name
+        words = f"separating with {self._card.name}"
         troubles = [self._trouble, *(getattr(n, "trouble", "") for n in self._networks or [])]
         trouble = next(filter(None, troubles), "")
         if trouble:
-            return f"{name}: {trouble}"
+            return f"{words}: {trouble}"
         if any(isinstance(network, OpenVinoNetwork) for network in self._networks or []):
-            return f"{name} with OpenVINO {self._options.precision or 'f32'}"
-        return f"{name} with torch" + ("" if self._device == "cpu" else f" on {self._device}")
+            return f"{words}, OpenVINO {self._options.precision or 'f32'}"
+        return f"{words}, torch" + ("" if self._device == "cpu" else f" on {self._device}")
 
     def _needed(self, bag: Bag) -> list[int]:
         """Places of those networks of a bag that have a share in a stem that is wanted."""
