@@ -28,6 +28,7 @@ import psutil
 import soundfile as sf
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
 STEMS = ["drums", "bass", "other", "vocals"]
 ROWS = {
     "demucs": None,
@@ -50,7 +51,6 @@ def write_checkpoint(folder):
     import torch
     from demucs.htdemucs import HTDemucs
 
-    sys.path.insert(0, str(ROOT))
     from tests.separate.tiny_demucs import write_bag, write_th
 
     torch.manual_seed(0)
@@ -155,7 +155,7 @@ def main():
         for row in rows:
             if "f32" in row:  # Once before the others: the network is converted.
                 wall, _, _ = run_and_watch(row, place, place / "first")
-                os.symlink(place / row, place / rows[-1])  # One conversion serves both.
+                (place / rows[-1]).symlink_to(place / row)  # One conversion serves both.
                 print(f"first run of {row}: {wall:.1f} s, conversion included", flush=True)
         found = {row: [] for row in rows}
         for number in range(args.rounds):
@@ -171,8 +171,9 @@ def main():
             wall, cpu = (statistics.median(run[k] for run in runs) for k in range(2))
             usual = usual or (wall, cpu)
             same = "" if row == "demucs" else f"{agreement(row, place, reference):.1f} dB"
-            cells = (f"{wall:.1f} s", f"{usual[0] / wall:.2f}", f"{cpu:.1f} s",
-                     f"{usual[1] / cpu:.2f}", f"{max(run[2] for run in runs):.0f} MiB", same)  # fmt: skip
+            times = [f"{wall:.1f} s", f"{usual[0] / wall:.2f}"]
+            times += [f"{cpu:.1f} s", f"{usual[1] / cpu:.2f}"]
+            cells = [*times, f"{max(run[2] for run in runs):.0f} MiB", same]
             print(f"{row:<25}" + "".join(f"{cell:>11}" for cell in cells), flush=True)
 
 
