@@ -342,3 +342,15 @@ def test_a_damaged_mapping_of_ones_own_is_told_and_the_rest_goes_on(song, progra
         WORKSTATION_CONFIG_DIR=str(song / "config"),
     )  # fmt: skip
     assert played.returncode == 0, played.stderr
+
+
+def test_perform_at_once_separates_while_it_plays_and_keeps_the_stems(tmp_path, program):
+    make_song(tmp_path / "song.wav", seconds=3)
+    at_once = ("perform", "song.wav", "--at-once", "--engine", "hpss", "--device", "none",
+               "--no-controllers")  # fmt: skip
+    check_error(program(*at_once, "--click", cwd=tmp_path), 2, "--at-once")
+    played = program(*at_once, cwd=tmp_path)
+    assert played.returncode == 0, played.stderr
+    assert "it plays as soon as" in played.stderr
+    session = workstation.open(tmp_path / "song.remix")
+    assert list(session.stems) == ["harmonic", "percussive"]

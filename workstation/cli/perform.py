@@ -24,8 +24,9 @@ from workstation.model.names import shown
 
 if TYPE_CHECKING:
     from workstation.model import JobContext
+    from workstation.perform.outputs import OutputOptions
     from workstation.studio import Session
-    from workstation.studio.player import Player, PlayerState
+    from workstation.studio.player import Connections, Player, PlayerState
 
 _EVERY_S = 0.1
 _PLAIN_EVERY_S = 5.0
@@ -116,8 +117,13 @@ def _address(ctx: click.Context, parameter: click.Parameter, text: str | None) -
 @click.option("--osc", "osc_listen", callback=_address, metavar="PORT", help="Listen for OSC here.")
 @click.option("--osc-to", "osc_reply_to", callback=_address, metavar="HOST:PORT", help="Send OSC.")
 @click.option("--engine", metavar="NAME", help="Separation engine, if the song has no stems yet.")
+@click.option(
+    "--at-once",
+    is_flag=True,
+    help="Play the first stems while the rest is separated; there is no beat grid then.",
+)
 @command
-def perform(input_path: Path, engine: str | None, **options: Any) -> None:
+def perform(input_path: Path, engine: str | None, *, at_once: bool, **options: Any) -> None:
     """Play the stems of INPUT and ride them from MIDI, OSC and keys.
 
     Controllers are found by name and may be pulled and put back meanwhile. Ends with the song;
@@ -142,6 +148,9 @@ def perform(input_path: Path, engine: str | None, **options: Any) -> None:
         click_channels=options.pop("click_channels"),
     )
     connections = Connections(any_controller=not options.pop("no_controllers"), **options)
+    if at_once:
+        _perform_at_once(input_path, engine, start, output, connections)
+        return
     with job_with_progress() as job:
         session = open_input(input_path, job.part(0.0, 0.05, "Opening"), session_dir=None)
         session.separate(engine, say=say, job=job.part(0.05, 0.8))
@@ -159,6 +168,36 @@ def perform(input_path: Path, engine: str | None, **options: Any) -> None:
                 )
             _begin(player, start)
             _run(player, start, line, job)
+
+
+def _perform_at_once(
+    input_path: Path,
+    engine: str | None,
+    start: _Start,
+    output: OutputOptions,
+    connections: Connections,
+) -> None:
+    """Play while the stems are made; then end, and keep them."""
+    from workstation.model import UsageError
+
+    if start != _Start(*(None,) * 4, with_click=False, count_in=0, quantize="off", paused=False):
+        raise UsageError(
+            "--at-once plays from the start, without takes, bars, click and quantising.",
+            "Leave the other options out, or leave out --at-once and wait for the stems.",
+        )
+    with job_with_progress() as job:
+        session = open_input(input_path, job, session_dir=None)
+    line = _StatusLine()
+    with stoppable() as job, session.early_stems(engine, say=line.say, job=job) as early:
+        say("Separating; it plays as soon as the first seconds are there.")
+        with early.player(output, connections) as player:
+            line.say(f"{session.song.title} on {player.output.name}")
+            player.play()
+            _run(player, start, line, job)
+        if not job.cancelled and not early.is_finished:
+            say("Separating the rest; Ctrl-C leaves that for the next time.")
+            while not job.cancelled and not early.is_finished:
+                early.wait(early.ready_s + 1)
 
 
 class _Start(NamedTuple):

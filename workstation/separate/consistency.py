@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -35,10 +37,64 @@ def share_residual(stems: dict[str, FloatArray], mix: FloatArray, rate_hz: int) 
     loudest += mix - np.sum(arrays, axis=0, dtype=np.float32)
 
 
+def block_frames(rate_hz: int) -> int:
+    """Frames of the blocks whose energy decides."""
+    return max(1, round(_BLOCK_S * rate_hz))
+
+
+class Sharing:
+    """`share_residual` over a signal that comes piece by piece: the same as over all of it.
+
+    Args:
+        frames: Length of the signal.
+        rate_hz: Sample rate.
+        start: Where the first piece begins: a multiple of `block_frames`, one block before the
+            first frame that is wanted, or 0.
+    """
+
+    def __init__(self, frames: int, rate_hz: int, start: int) -> None:
+        self._frames, self._rate_hz = frames, rate_hz
+        self._block = block_frames(rate_hz)
+        self._begin = start
+        self._given = start + self._block if start else 0
+        self._stems: FloatArray | None = None
+        self._mix: FloatArray | None = None
+
+    def add(self, stems: FloatArray, mix: FloatArray) -> Iterator[tuple[int, FloatArray]]:
+        """Take the next piece, and give what is finished by it.
+
+        Args:
+            stems: Shape (stems, channels, n).
+            mix: Shape (channels, n).
+
+        Yields:
+            Where it begins, and stems that sum to the mix there.
+        """
+        if self._stems is None or self._mix is None:
+            self._stems, self._mix = stems, mix
+        else:
+            self._stems = np.concatenate([self._stems, stems], axis=2)
+            self._mix = np.concatenate([self._mix, mix], axis=1)
+        known = self._begin + self._mix.shape[1]
+        # Weights between the middles of two blocks need both of them to be whole.
+        ready = known if known == self._frames else known // self._block * self._block - self._block
+        if ready <= self._given:
+            return
+        size = min(ready + self._block, known) - self._begin
+        shared = {str(k): stem[:, :size].copy() for k, stem in enumerate(self._stems)}
+        share_residual(shared, self._mix[:, :size], self._rate_hz)
+        cut = slice(self._given - self._begin, ready - self._begin)
+        yield self._given, np.stack([stem[:, cut] for stem in shared.values()])
+        drop = max(0, ready - self._block - self._begin)
+        self._stems, self._mix = self._stems[:, :, drop:].copy(), self._mix[:, drop:].copy()
+        self._begin += drop
+        self._given = ready
+
+
 def _energy_weights(arrays: list[FloatArray], rate_hz: int) -> FloatArray:
     """Share of each stem in the energy around every frame: shape (stems, 1, frames), sums to 1."""
     frames = arrays[0].shape[1]
-    block = max(1, round(_BLOCK_S * rate_hz))
+    block = block_frames(rate_hz)
     starts = np.arange(0, frames, block)
     energy: npt.NDArray[np.float64] = np.stack(
         [np.add.reduceat(np.einsum("cf,cf->f", a, a, dtype=np.float64), starts) for a in arrays]

@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 import logging
-import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from workstation.model import EngineError, InputError, JobContext, UnavailableError, UsageError
 from workstation.separate.checkpoint import CheckpointHeader, load_checkpoint, read_header
-from workstation.separate.protocol import EngineCard, EngineOptions, FloatArray
-from workstation.separate.weights import (
-    LICENCE,
-    MODELS,
-    Bag,
-    find_bag,
-    find_weights,
-    is_local,
-    local_models,
-    obtain_weights,
+from workstation.separate.cores import worker_layout
+from workstation.separate.demucs_cards import card_of
+from workstation.separate.openvino_network import (
+    OpenVinoNetwork,
+    check_precision,
+    converted,
+    openvino_is_there,
 )
+from workstation.separate.protocol import EngineCard, EngineOptions, FloatArray, Whole
+from workstation.separate.segments import Excerpts, separate_in_segments
+from workstation.separate.torch_network import TorchNetwork, exact_and_fast, out_of_memory
+from workstation.separate.weights import MODELS, Bag, find_bag, local_models, obtain_weights
 
-if TYPE_CHECKING:
-    import torch
-    from demucs.apply import BagOfModels
-
-_OVERLAP = 0.25
-_COST = {"HTDemucs": 0.41, "HDemucs": 0.21, "Demucs": 0.22}
+DEVICES = ("cuda", "mps", "cpu")
+PRECISIONS = ("f32", "bf16")
 _SMALLEST = 1e-8
-_LEAST_FRAMES = 4096
+_SILENT_PIECE = 1 << 20
 _NETWORK_ERRORS = (RuntimeError, ValueError, AssertionError)
 _LOGGER = logging.getLogger(__name__)
 
@@ -59,8 +58,11 @@ class DemucsEngine:
     """A model of the demucs family behind our protocol.
 
     The mix is brought to mean 0 and deviation 1 and split into overlapping segments, as demucs
-    does it, but without its random shifts: the same mix always gives the same stems. A
-    file of one chunk gives the stems that `demucs.api.Separator` gives with `shifts=0`.
+    does it, but without its random shifts: the same mix always gives the same stems, those
+    that `demucs.api.Separator` gives with `shifts=0`. `stream` gives the same for any length.
+
+    On processors Hybrid Transformer Demucs is computed by OpenVINO where that is installed;
+    everything else, and all on GPUs, by torch.
     """
 
     chunk_s = 90.0
@@ -70,15 +72,18 @@ class DemucsEngine:
         self, name: str, options: EngineOptions, wanted: tuple[str, ...] | None = None
     ) -> None:
         self._options = options
-        self._card = _card(name, options)
+        self._card = card_of(name, options)
         self._wanted = wanted
         if wanted is not None:
             bag = find_bag(name, options.models_dir)
             share = len(self._needed(bag)) / len(bag.models)
             cost = round(self._card.realtime_factor * share, 3)
             self._card = msgspec.structs.replace(self._card, realtime_factor=cost)
-        self._model: BagOfModels | None = None
+        self._networks: list[TorchNetwork | OpenVinoNetwork] | None = None
+        self._shares: FloatArray = np.zeros((0, 0), np.float32)
         self._device = ""
+        self._workers = self._threads = 1
+        self._trouble = ""
 
     @property
     def card(self) -> EngineCard:
@@ -95,46 +100,150 @@ class DemucsEngine:
         The first call loads the weights, and downloads them if they are not on this machine.
 
         Raises:
-            UnavailableError: The weights, or the device asked for, cannot be had.
+            UnavailableError: The weights, the device or the precision cannot be had.
             InputError: A checkpoint is damaged, no checkpoint, or not to be trusted.
             EngineError: The network failed, most likely for want of memory.
             CancelledError: The job was cancelled.
         """
-        if self._model is None:
-            self._device = choose_device(self._options.device)
-            self._model = self._load(job)
-        if rate_hz != self._model.samplerate:
+        self._load(job)
+        if rate_hz != self._card.sample_rate_hz:
             raise EngineError(
-                f"{self._card.name} works at {self._model.samplerate} Hz, not at {rate_hz} Hz.",
+                f"{self._card.name} works at {self._card.sample_rate_hz} Hz, not at {rate_hz} Hz.",
                 "Report this to the makers of workstation.",
             )
-        if mix.shape[1] < 2 or not mix.any():
-            return {name: np.zeros_like(mix) for name in self._card.stems}
-        stems = self._apply_safely(self._model, mix, job)
+        place = 0
+
+        def read(frames: int) -> FloatArray:
+            nonlocal place
+            place += frames
+            return mix[:, place - frames : place]
+
+        stems = np.empty((len(self._card.stems), *mix.shape), np.float32)
+        for begin, piece in self.stream(read, mix.shape[0], Whole.of([mix]), job):
+            stems[:, :, begin : begin + piece.shape[2]] = piece
         return dict(zip(self._card.stems, stems, strict=True))
 
-    def _load(self, job: JobContext) -> BagOfModels:
+    def stream(
+        self,
+        read: Callable[[int], FloatArray],
+        channels: int,
+        whole: Whole,
+        job: JobContext,
+        *,
+        start: int = 0,
+    ) -> Iterator[tuple[int, FloatArray]]:
+        """Separate a signal of any length piece by piece; see `Seamless.stream`.
+
+        Raises:
+            WorkstationError: As `separate`.
+        """
+        networks = self._load(job)
+        if whole.is_silent:
+            for begin in range(start, whole.frames, _SILENT_PIECE):
+                size = min(_SILENT_PIECE, whole.frames - begin)
+                yield begin, np.zeros((len(self._card.stems), channels, size), np.float32)
+            return
+        sides = self._card.max_channels or channels
+        mean, deviation = np.float32(whole.mean), np.float32(whole.deviation + _SMALLEST)
+
+        def normal(frames: int) -> FloatArray:
+            mix = (read(frames) - mean) / deviation
+            return mix if channels == sides else mix.mean(0, keepdims=True).repeat(sides, axis=0)
+
+        pieces = separate_in_segments(
+            networks,
+            self._shares,
+            Excerpts(normal, sides, whole.frames),
+            job,
+            start=start,
+            workers=self._workers,
+            label=self._words,
+        )
+        with self._computing(), closing(pieces):
+            for begin, found in pieces:
+                stems = found * deviation + mean
+                if channels != sides:
+                    stems = stems.mean(axis=1, keepdims=True).repeat(channels, axis=1)
+                yield begin, stems
+
+    def _load(self, job: JobContext) -> list[TorchNetwork | OpenVinoNetwork]:
+        if self._networks is not None:
+            return self._networks
         name, options = self._card.name, self._options
         files = obtain_weights(name, options, job)
         job.report(0.0, f"loading {name}")
         bag = find_bag(name, options.models_dir)
         self._check_shares(bag)
+        self._device = choose_device(options.device)
         needed = self._needed(bag)
-        loaded: dict[str, Any] = {}
-        for signature, path in files.items():
+        signatures = dict.fromkeys(bag.models[place] for place in needed)
+        headers = {signature: read_header(files[signature]) for signature in signatures}
+        self._check_networks(headers)
+        self._check_precision(headers)
+        loaded: dict[str, TorchNetwork | OpenVinoNetwork] = {}
+        for signature, header in headers.items():
             job.check()
-            if signature in {bag.models[place] for place in needed}:
-                loaded[signature] = load_checkpoint(path, trust=options.trust)
-        models = [loaded[bag.models[place]] for place in needed]
-        self._check_networks(models)
-        from demucs.apply import BagOfModels
+            loaded[signature] = self._network(files[signature], header, bag.segment, job)
+        self._lay_out([*loaded.values()])
+        table = bag.weights or [[1.0] * len(self._card.stems)] * len(bag.models)
+        shares = np.array([table[place] for place in needed], np.float32)
+        # A stem that is not wanted may have no network: anything but a division by zero.
+        totals = shares.sum(axis=0)
+        self._shares = (shares / np.where(totals > 0, totals, 1)).astype(np.float32)
+        self._networks = [loaded[bag.models[place]] for place in needed]
+        return self._networks
 
-        shares = None if bag.weights is None else [list(bag.weights[place]) for place in needed]
-        for column, total in enumerate(map(sum, zip(*(shares or []), strict=True))):
-            if not total:  # Of a stem that is not wanted: anything but a division by zero.
-                for row in shares or []:
-                    row[column] = 1.0
-        return BagOfModels(models, shares, bag.segment)
+    def _network(
+        self, path: Path, header: CheckpointHeader, segment_s: float | None, job: JobContext
+    ) -> TorchNetwork | OpenVinoNetwork:
+        trust = self._options.trust
+        if self._device == "cpu" and _suits_openvino(header) and openvino_is_there():
+            try:
+                return converted(path, trust=trust, segment_s=segment_s, job=job)
+            except EngineError as error:
+                if self._options.precision == "bf16":
+                    raise
+                self._trouble = f"{error.problem} Going on with torch."
+                _LOGGER.warning("%s", self._trouble)
+        model: Any = load_checkpoint(path, trust=trust)
+        if segment_s is not None and (header.network != "HTDemucs" or segment_s <= model.segment):
+            model.segment = segment_s
+        return TorchNetwork(model, self._device)
+
+    def _lay_out(self, networks: list[TorchNetwork | OpenVinoNetwork]) -> None:
+        """Choose how many segments are computed at once; a GPU computes one."""
+        if self._device != "cpu":
+            return
+        compiled = [n for n in networks if isinstance(n, OpenVinoNetwork)]
+        # OpenVINO keeps what a segment takes, for every network of a bag.
+        most = max(sum(n.bytes_each for n in compiled), *(n.bytes_each for n in networks))
+        self._workers, self._threads = worker_layout(most)
+        for network in compiled:
+            network.compile(self._options.precision or "f32", self._workers, self._threads)
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        """Tell torch how to compute, and say in words what fails."""
+        with ExitStack() as stack:
+            if self._device == "cpu" and any(
+                isinstance(network, TorchNetwork) for network in self._networks or []
+            ):
+                stack.enter_context(exact_and_fast(self._threads))
+            try:
+                yield
+            except _NETWORK_ERRORS as error:
+                raise self._failure(error) from error
+
+    def _words(self) -> str:
+        """What computes, for the line of progress."""
+        words = f"separating with {self._card.name}"
+        troubles = [self._trouble, *(getattr(n, "trouble", "") for n in self._networks or [])]
+        trouble = next(filter(None, troubles), "")
+        if trouble:
+            return f"{words}: {trouble}"
+        if any(isinstance(network, OpenVinoNetwork) for network in self._networks or []):
+            return f"{words}, OpenVINO {self._options.precision or 'f32'}"
+        return f"{words}, torch" + ("" if self._device == "cpu" else f" on {self._device}")
 
     def _needed(self, bag: Bag) -> list[int]:
         """Places of those networks of a bag that have a share in a stem that is wanted."""
@@ -146,21 +255,43 @@ class DemucsEngine:
         weights = bag.weights
         return [place for place in places if any(weights[place][c] for c in columns)]
 
-    def _check_networks(self, models: list[Any]) -> None:
-        """Refuse networks that do not go together, before demucs trips over them."""
+    def _check_networks(self, headers: dict[str, CheckpointHeader]) -> None:
+        """Refuse networks that do not go together."""
         card = self._card
-        for model in models:
-            if (tuple(model.sources), model.samplerate, model.audio_channels) != (
+        for header in headers.values():
+            if (header.stems, header.sample_rate_hz, header.channels) != (
                 card.stems,
                 card.sample_rate_hz,
                 card.max_channels,
             ):
                 raise InputError(
-                    f"A checkpoint of {card.name} makes {', '.join(model.sources)} at "
-                    f"{model.samplerate} Hz, not {', '.join(card.stems)} at "
+                    f"A checkpoint of {card.name} makes {', '.join(header.stems)} at "
+                    f"{header.sample_rate_hz} Hz, not {', '.join(card.stems)} at "
                     f"{card.sample_rate_hz} Hz.",
                     "Put checkpoints of one kind into a bag.",
                 )
+
+    def _check_precision(self, headers: dict[str, CheckpointHeader]) -> None:
+        """Refuse a precision that is unknown, or cannot be had here."""
+        precision = self._options.precision or "f32"
+        if precision not in PRECISIONS:
+            raise UsageError(
+                f'There is no precision "{precision}".', f"Precisions: {', '.join(PRECISIONS)}."
+            )
+        if precision == "f32":
+            return
+        if self._device != "cpu":
+            raise UsageError(
+                f"Precision {precision} is for processors, and {self._device} computes here.",
+                "Leave --precision out, or add --device cpu.",
+            )
+        if not all(map(_suits_openvino, headers.values())):
+            raise UsageError(
+                f"Precision {precision} is for htdemucs and its kin; {self._card.name} has other "
+                "networks.",
+                "Leave --precision out.",
+            )
+        check_precision(precision)
 
     def _check_shares(self, bag: Bag) -> None:
         """Refuse a table of weights that does not fit its networks and stems."""
@@ -175,27 +306,9 @@ class DemucsEngine:
                 "Mend the bag's yaml file, or leave its weights out.",
             )
 
-    def _apply_safely(self, model: BagOfModels, mix: FloatArray, job: JobContext) -> FloatArray:
-        """Apply the network; where a GPU's memory is too small, go on with the processor."""
-        try:
-            return self._apply(model, mix, job)
-        except _NETWORK_ERRORS as error:
-            if self._device == "cpu" or not _out_of_memory(error):
-                raise self._failure(error) from error
-            said = f"The memory of {self._device} is too small for {self._card.name}"
-        _LOGGER.warning("%s; going on with the processor.", said)
-        job.report(0.0, f"{said}: using the processor")
-        self._device = "cpu"
-        model.to("cpu")
-        _free_device_memory()
-        try:
-            return self._apply(model, mix, job)
-        except _NETWORK_ERRORS as error:
-            raise self._failure(error) from error
-
     def _failure(self, error: Exception) -> EngineError:
         name = self._card.name
-        if _out_of_memory(error):
+        if out_of_memory(error):
             return EngineError(
                 f"Memory ran out while {name} worked.",
                 "Close other programs, or choose a lighter engine such as dsp.",
@@ -205,74 +318,9 @@ class DemucsEngine:
             f"{name} failed on {self._device}: {why}.", "Try --device cpu, or another engine."
         )
 
-    def _apply(self, model: BagOfModels, mix: FloatArray, job: JobContext) -> FloatArray:
-        """Apply the network to (channels, frames); gives (stems, channels, frames)."""
-        import torch
-        from demucs.apply import apply_model
 
-        wave = torch.from_numpy(np.ascontiguousarray(mix, np.float32))
-        if mix.shape[0] < model.audio_channels:
-            wave = wave.mean(0, keepdim=True).expand(model.audio_channels, -1)
-        reference = wave.mean(0)
-        mean, deviation = reference.mean(), reference.std() + _SMALLEST
-        frames = mix.shape[1]
-        inside = _frames_that_work(model, frames)
-        normal = torch.nn.functional.pad((wave - mean) / deviation, (0, inside - frames))
-        progress = _Progress(model, inside, job)
-        hooks = [
-            layer.register_forward_pre_hook(lambda *_: job.check()) for layer in _layers(model)
-        ]
-        try:
-            stems = apply_model(
-                model,
-                normal[None],
-                shifts=0,
-                split=True,
-                overlap=_OVERLAP,
-                device=self._device,
-                callback=progress,
-            )[0]
-        finally:
-            for hook in hooks:
-                hook.remove()
-        stems = stems[..., :frames] * deviation + mean
-        if mix.shape[0] < model.audio_channels:
-            stems = stems.mean(1, keepdim=True).expand(-1, mix.shape[0], -1)
-        result: FloatArray = np.ascontiguousarray(stems.numpy(), np.float32)
-        return result
-
-
-class _Progress:
-    """Called by demucs twice a segment; reports how many are done."""
-
-    def __init__(self, model: BagOfModels, frames: int, job: JobContext) -> None:
-        self._job = job
-        self._done = 0
-        self._total = sum(math.ceil(frames / stride) for stride in _strides([*model.models]))
-
-    def __call__(self, event: dict[str, Any]) -> None:
-        self._job.check()
-        if event["state"] == "end":
-            self._done += 1
-            self._job.report(self._done / self._total)
-
-
-def _strides(networks: list[Any]) -> list[int]:
-    """Frames from the start of a segment to that of the next, as demucs computes them."""
-    return [int((1 - _OVERLAP) * int(n.samplerate * n.segment)) for n in networks]
-
-
-def _frames_that_work(model: BagOfModels, frames: int) -> int:
-    """Lengthen a mix whose last segment would be so short that Hybrid Demucs fails on it."""
-    from demucs.htdemucs import HTDemucs
-
-    strides = _strides([n for n in model.models if not isinstance(n, HTDemucs)])
-    if not strides:
-        return frames
-    least = min(_LEAST_FRAMES, min(strides) // 4)
-    while any(0 < frames % stride < least for stride in strides):
-        frames += least
-    return frames
+def _suits_openvino(header: CheckpointHeader) -> bool:
+    return header.network == "HTDemucs" and not header.quantized
 
 
 def choose_device(wanted: str | None) -> str:
@@ -282,6 +330,10 @@ def choose_device(wanted: str | None) -> str:
         UsageError: The device has an unknown name.
         UnavailableError: The device asked for is not there.
     """
+    if wanted not in {None, *DEVICES}:
+        raise UsageError(f'There is no device "{wanted}".', f"Devices: {', '.join(DEVICES)}.")
+    if wanted == "cpu" or (wanted is None and not gpu_may_be_there()):
+        return "cpu"  # Without loading torch, which may not be needed.
     import torch
 
     there = {
@@ -291,8 +343,6 @@ def choose_device(wanted: str | None) -> str:
     }
     if wanted is None:
         return next(name for name, is_there in there.items() if is_there)
-    if wanted not in there:
-        raise UsageError(f'There is no device "{wanted}".', f"Devices: {', '.join(there)}.")
     if not there[wanted]:
         raise UnavailableError(
             f"torch finds no {wanted} device on this machine.",
@@ -301,84 +351,7 @@ def choose_device(wanted: str | None) -> str:
     return wanted
 
 
-def _out_of_memory(error: Exception) -> bool:
-    import torch
-
-    return isinstance(error, torch.OutOfMemoryError) or any(
-        words in str(error) for words in ("out of memory", "can't allocate memory")
-    )
-
-
-def _free_device_memory() -> None:
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    if torch.backends.mps.is_available():
-        torch.mps.empty_cache()
-
-
-def _layers(model: torch.nn.Module) -> list[torch.nn.Module]:
-    """The layers of all networks, between which a job can be stopped.
-
-    Attention is left out: torch computes it in a faster way as long as it is not watched.
-    """
-    from torch import nn
-
-    return [layer for layer in model.modules() if not isinstance(layer, nn.MultiheadAttention)]
-
-
-def _card(name: str, options: EngineOptions) -> EngineCard:
-    model = MODELS.get(name)
-    if model is None or is_local(name, options.models_dir):
-        return _own_card(name, options)
-    licence = LICENCE + ("; the package diffq is CC BY-NC 4.0" if model.quantized else "")
-    return EngineCard(
-        name=name,
-        summary=model.summary,
-        stems=model.stems,
-        code_licence="MIT",
-        weights_licence=licence,
-        download=f"{model.megabytes} MB",
-        sample_rate_hz=44100,
-        max_channels=2,
-        realtime_factor=model.realtime_factor,
-        source=model.source,
-        revision=_revision(name, options),
-    )
-
-
-def _own_card(name: str, options: EngineOptions) -> EngineCard:
-    """Card of the user's own model, as its checkpoints describe it; a broken one says so."""
-    headers: list[CheckpointHeader] = []
-    summary = f"Your own model in {options.models_dir}"
-    try:
-        state = find_weights(name, options)
-        headers = [read_header(path) for path in state.files.values()]
-        if state.missing:
-            summary = f"Incomplete: {state.missing[0]} is not in {options.models_dir}"
-    except InputError as error:
-        summary = f"Broken: {error.problem}"
-    first = headers[0] if headers else CheckpointHeader("HTDemucs", (), 44100, 2, quantized=False)
-    return EngineCard(
-        name=name,
-        summary=summary,
-        stems=first.stems,
-        code_licence="MIT",
-        weights_licence="your own file: its maker knows",
-        sample_rate_hz=first.sample_rate_hz,
-        max_channels=first.channels,
-        source="the user",
-        realtime_factor=round(sum(_COST[header.network] for header in headers), 2),
-        revision=_revision(name, options),
-    )
-
-
-def _revision(name: str, options: EngineOptions) -> str:
-    """Tell the user's own files apart by size and time; published ones never change."""
-    try:
-        files = find_weights(name, options).files.values()
-    except InputError:
-        return "1"
-    own = [path.stat() for path in files if path.parent == options.models_dir]
-    return "-".join(["1", *(f"{stat.st_size:x}.{stat.st_mtime_ns:x}" for stat in own)])
+def gpu_may_be_there() -> bool:
+    """Whether it is worth asking torch for a GPU: a driver of one that it knows is there."""
+    drivers = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # Linux, Windows' Linux, AMD.
+    return sys.platform != "linux" or any(Path(driver).exists() for driver in drivers)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -87,6 +88,79 @@ class Separator(Protocol):
         ...
 
 
+class Whole(msgspec.Struct, frozen=True):
+    """What must be known of a whole signal before its first piece is separated.
+
+    Attributes:
+        frames: Its length.
+        mean: Mean of the mean of its channels.
+        deviation: Standard deviation (of a sample) of the mean of its channels.
+    """
+
+    frames: int
+    mean: float
+    deviation: float
+
+    @classmethod
+    def of(cls, pieces: Iterable[FloatArray]) -> Whole:
+        """Measure a signal from its pieces of shape (channels, frames).
+
+        >>> Whole.of([np.float32([[1, 2]]), np.float32([[3]])])
+        Whole(frames=3, mean=2.0, deviation=1.0)
+        """
+        frames, total, squares, origin = 0, 0.0, 0.0, None
+        for piece in pieces:
+            if not piece.shape[1]:
+                continue
+            mono = piece.mean(axis=0, dtype=np.float64)
+            if origin is None:
+                origin = float(mono[0])  # Near the mean, so that no digits are lost.
+            mono -= origin
+            frames += mono.size
+            total += float(mono.sum())
+            squares += float(mono @ mono)
+        spread = squares - total * total / frames if frames else 0.0
+        deviation = math.sqrt(max(spread, 0.0) / max(frames - 1, 1))
+        return cls(frames, (origin or 0.0) + total / max(frames, 1), deviation)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it holds nothing but zeros, or next to no samples."""
+        return self.frames < 2 or (not self.mean and not self.deviation)
+
+
+@runtime_checkable
+class Seamless(Protocol):
+    """An engine that can do more: give the stems of a whole signal, piece by piece.
+
+    They are those that `separate` would give if it got the signal in one piece.
+    """
+
+    def stream(
+        self,
+        read: Callable[[int], FloatArray],
+        channels: int,
+        whole: Whole,
+        job: JobContext,
+        *,
+        start: int = 0,
+    ) -> Iterator[tuple[int, FloatArray]]:
+        """Separate a signal, of the rate and at most the channels of the card.
+
+        Args:
+            read: Gives the next so many frames of it, float32 of shape (channels, n), from its
+                first one on; never asked for more than there are.
+            channels: Of the signal.
+            whole: What must be known of it before.
+            job: Progress out, cancellation in.
+            start: First frame wanted: what comes is the same as from the beginning.
+
+        Yields:
+            Where a piece begins, and its stems of shape (stems, channels, n), without a gap.
+        """
+        ...
+
+
 class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a user may choose about an engine.
 
@@ -95,12 +169,15 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
         trust: Load a checkpoint in a pickle format although its sha256 is unknown.
         offline: Never touch the network.
         device: `cpu`, `cuda`, `mps`, or None for the best there is.
+        precision: Of networks on the processor: `f32` (or None), or `bf16`, which is faster,
+            rounds, and needs the extra `fast`.
     """
 
     models_dir: Path | None = None
     trust: bool = False
     offline: bool = False
     device: str | None = None
+    precision: str | None = None
 
 
 # The contract of the entry-point group `workstation.separators`: the name of the entry point

@@ -1,8 +1,9 @@
 """Separate a file of any length in bounded memory, chunk by chunk, in a way that can go on.
 
-The file is cut into chunks of equal length that overlap and are cross-faded; each chunk of
-stems is made to sum to its chunk of the mix, and cross-fading keeps that. After every chunk
-the state on disk is complete: a killed process is continued from there.
+An engine that is `Seamless` gives the stems of the whole file in pieces. For any other, the file
+is cut into chunks of equal length that overlap and are cross-faded; each chunk of stems is made
+to sum to its chunk of the mix, and cross-fading keeps that. After every piece or chunk the state
+on disk is complete: what is finished can be played, and a killed process is continued from there.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import json
 import math
 import os
 import zipfile
+from collections import deque
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,12 +21,13 @@ import msgspec
 import numpy as np
 
 from workstation.audio import AudioReader, FloatWav, open_audio, writing
-from workstation.model import InputError, JobContext
-from workstation.separate.consistency import share_residual
+from workstation.model import EngineError, InputError, JobContext
+from workstation.separate.consistency import Sharing, block_frames, share_residual
 from workstation.separate.fitted import separate_fitted
-from workstation.separate.protocol import FloatArray, Separator
+from workstation.separate.protocol import FloatArray, Seamless, Separator, Whole
 
 STATE_FILE = "state.json"
+_MEASURING = 0.01
 
 
 class ChunkPlan(msgspec.Struct, frozen=True):
@@ -91,12 +95,22 @@ def separate_file(
                 for name, path in paths.items()
             }
         rate = reader.sample_rate_hz
-        plan = ChunkPlan.of(
-            reader.frames,
-            chunk=round(engine.chunk_s * rate),
-            overlap=round(engine.overlap_s * rate),
-        )
-        _run(reader, engine, plan, files, _State(folder, key, plan), job)
+        card = engine.card
+        if (
+            isinstance(engine, Seamless)
+            and card.sample_rate_hz in {None, rate}
+            and reader.channels <= (card.max_channels or reader.channels)
+        ):
+            state = _State(folder, key, ChunkPlan(reader.frames, 1, 0))
+            with open_audio(source, job=job) as again:
+                _run_seamless(reader, again, engine, files, state, job)
+        else:
+            plan = ChunkPlan.of(
+                reader.frames,
+                chunk=round(engine.chunk_s * rate),
+                overlap=round(engine.overlap_s * rate),
+            )
+            _run(reader, engine, plan, files, _State(folder, key, plan), job)
     return paths
 
 
@@ -106,6 +120,7 @@ class _State:
     def __init__(self, folder: Path, key: str, plan: ChunkPlan) -> None:
         self.folder = folder
         self._plan = plan
+        self.frames = plan.count * plan.hop
         self._head = {"key": key, "plan": msgspec.to_builtins(plan)}
 
     def load(self, shape: tuple[int, int]) -> tuple[int, FloatArray | None]:
@@ -115,6 +130,8 @@ class _State:
             if {k: state[k] for k in self._head} != self._head:
                 return 0, None
             done = int(state["done"])
+            if not self._plan.overlap:
+                return (done, None) if 0 < done <= self._plan.count else (0, None)
             tail: FloatArray = np.load(self.folder / f"tail-{done}.npy", allow_pickle=False)
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
             # Nothing (whole) is there from an earlier run: begin at the beginning.
@@ -124,12 +141,13 @@ class _State:
             return 0, None
         return done, tail
 
-    def save(self, done: int, tail: FloatArray) -> None:
-        """Record that `done` chunks are on disk."""
-        with (self.folder / f"tail-{done}.npy").open("wb") as tail_file:
-            np.save(tail_file, tail)
-            tail_file.flush()
-            os.fsync(tail_file.fileno())
+    def save(self, done: int, tail: FloatArray | None = None) -> None:
+        """Record that `done` chunks are on disk; the tail only where chunks overlap."""
+        if tail is not None and self._plan.overlap:
+            with (self.folder / f"tail-{done}.npy").open("wb") as tail_file:
+                np.save(tail_file, tail)
+                tail_file.flush()
+                os.fsync(tail_file.fileno())
         partial = self.folder / (STATE_FILE + ".partial")
         with partial.open("w") as file:
             json.dump({**self._head, "done": done}, file)
@@ -176,6 +194,99 @@ def _run(
                 file.sync()
             state.save(index + 1, tail)
         step.report(1.0)
+
+
+def _run_seamless(
+    measured: AudioReader,
+    reader: AudioReader,
+    engine: Seamless,
+    files: dict[str, FloatWav],
+    state: _State,
+    job: JobContext,
+) -> None:
+    """Separate by an engine that sees to the seams itself; a chunk is one frame."""
+    frames, rate = state.frames, reader.sample_rate_hz
+    done, _ = state.load((len(files), reader.channels))
+    if any(file.fresh for file in files.values()):
+        done = 0  # What an earlier run made is gone.
+    if done == frames:
+        return
+    # Shares of the residual are found from one block before the frame to go on at.
+    block = block_frames(rate)
+    done = done // block * block
+    start = max(0, done - block)
+    whole = Whole.of(_pieces(measured, frames, job.part(0.0, _MEASURING)))
+    mixes = _Mixes(reader, start)
+    sharing = Sharing(frames, rate, start)
+    work = job.part(_MEASURING, 1.0)
+    for begin, stems in engine.stream(mixes.read, reader.channels, whole, work, start=start):
+        if not np.isfinite(stems).all():
+            raise EngineError(
+                "The engine returned values that are no numbers.",
+                "Choose another engine, and report this to its makers.",
+            )
+        mix = mixes.take(begin, begin + stems.shape[2])
+        for place, finished in sharing.add(stems, mix):
+            end = place + finished.shape[2]
+            with writing(state.folder):
+                for file, stem in zip(files.values(), finished, strict=True):
+                    file.write(place, stem)
+                    file.sync()
+                state.save(end)
+
+
+class _Mixes:
+    """Hands the samples of a file on to an engine, and keeps them until the stems are there."""
+
+    def __init__(self, reader: AudioReader, start: int) -> None:
+        self._reader = reader
+        self._begin = start
+        self._place = 0
+        self._kept: deque[FloatArray] = deque()
+
+    def read(self, frames: int) -> FloatArray:
+        """Read on."""
+        mix = self._reader.read(frames)
+        wanted = mix[:, max(0, self._begin - self._place) :]
+        self._place += mix.shape[1]
+        if wanted.shape[1]:
+            self._kept.append(wanted)
+        return mix
+
+    def take(self, begin: int, end: int) -> FloatArray:
+        """Samples that were read, and are then forgotten; the engine may not have asked yet."""
+        assert begin == self._begin
+        if end > self._place:
+            self.read(end - self._place)
+        whole = np.concatenate(self._kept, axis=1)
+        self._kept = deque([whole[:, end - begin :].copy()])
+        self._begin = end
+        return whole[:, : end - begin]
+
+
+def _pieces(reader: AudioReader, frames: int, job: JobContext) -> Iterator[FloatArray]:
+    """All samples of a file, for measuring them."""
+    done = 0
+    while done < frames:
+        job.check()
+        piece = reader.read(min(frames - done, 1 << 20))
+        if not piece.shape[1]:
+            raise InputError("The source is shorter than it was.", "Start with a new session.")
+        done += piece.shape[1]
+        job.report(done / frames, "measuring")
+        yield piece
+
+
+def finished_frames(folder: Path) -> int:
+    """How many frames of the stems in a folder are finished, from the beginning on.
+
+    The stems have their final length from the start; what is not finished is silent in them.
+    """
+    try:
+        state = json.loads((folder / STATE_FILE).read_text())
+        return int(state["done"]) * int(state["plan"]["hop"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def is_finished(folder: Path, key: str) -> bool:

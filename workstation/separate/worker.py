@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -12,10 +13,28 @@ from workstation.separate.engines import engine
 from workstation.separate.protocol import EngineOptions
 from workstation.separate.stream import separate_file
 
+_HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+# What glibc is asked for: to give the memory of every layer back at once, which halves the peak of
+# networks, in huge pages, without which that would cost a third of the speed.
+_ALLOCATOR = "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1:glibc.malloc.mmap_threshold=4194304"
+
+
+def _environment() -> dict[str, str]:
+    """How memory is allocated in the child, where the system has huge pages to give."""
+    try:
+        has_huge_pages = "[never]" not in _HUGE_PAGES.read_text()
+    except OSError:
+        has_huge_pages = False
+    if has_huge_pages and "GLIBC_TUNABLES" not in os.environ:
+        return {"GLIBC_TUNABLES": _ALLOCATOR}
+    return {}
+
+
 _TRADE = Trade(
     module="workstation.separate.worker",
     name="separation",
     killed="Close other programs, or choose a lighter engine such as --engine dsp.",
+    environment=_environment(),
 )
 
 

@@ -80,6 +80,14 @@ def _network_engines() -> Check:
     return Check(check.part, "ok", f"{check.found}, {device}")
 
 
+def _fast_networks() -> Check:
+    part = "Fast htdemucs"
+    if importlib.util.find_spec("openvino") is None:
+        remedy = "pip install 'workstation[fast]'"
+        return Check(part, "missing", "openvino is not here; torch computes", remedy)
+    return Check(part, "ok", f"openvino {importlib.metadata.version('openvino')}")
+
+
 def _weights() -> Check:
     from workstation.separate.engines import DEFAULT_NETWORK
     from workstation.separate.weights import find_weights, network_reachable
@@ -199,6 +207,7 @@ _CHECKS: tuple[Callable[[], Check], ...] = (
     _audio_files,
     _video_files,
     _network_engines,
+    _fast_networks,
     _weights,
     _sound,
     _midi,

@@ -385,6 +385,11 @@ class Player:
             except errors.WorkstationError as error:
                 self._say(f"The mixer was not kept for next time. {error.problem}")
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed."""
+        return self._closed
+
     def __enter__(self) -> Self:
         return self
 

@@ -35,6 +35,7 @@ from workstation.studio.surround import make_surround
 
 if TYPE_CHECKING:
     from workstation.perform.outputs import OutputOptions
+    from workstation.studio.early import EarlyStems
     from workstation.studio.player import Connections, Player
     from workstation.studio.stem_blocks import Rendered
 
@@ -180,6 +181,32 @@ class Session:
             elif self._state.engine != choice.card.name:
                 self._save(msgspec.structs.replace(self._state, engine=choice.card.name))
         return self.stems
+
+    def early_stems(
+        self,
+        engine: str | None = None,
+        *,
+        options: EngineOptions | None = None,
+        say: Callable[[str], None] | None = None,
+        job: JobContext | None = None,
+    ) -> EarlyStems:
+        """Separate in the background; what is finished can be played at once.
+
+        Use it as a context manager: `with session.early_stems() as early: early.player()`.
+        Arguments are those of `separate`.
+
+        Raises:
+            UsageError: There is no such engine.
+            UnavailableError: The engine cannot work here; the remedy says how it could.
+        """
+        from workstation.studio.early import EarlyStems
+
+        return EarlyStems(self, engine, options, say, job)
+
+    def unfinished_folder(self, engine: str | None, options: EngineOptions | None) -> Path | None:
+        """Where `separate` with these arguments makes its stems; None if they are there."""
+        choice = self._choose(engine, options)
+        return None if choice is None else self._folder.work / choice.card.name
 
     def has_stems(self, engine: str | None) -> bool:
         """Whether `separate` with this engine probably finds its stems there."""
@@ -587,13 +614,18 @@ def engine_options(
     trust: bool = False,
     offline: bool = False,
     device: str | None = None,
+    precision: str | None = None,
 ) -> EngineOptions:
     """Options for engines: what is not given comes from the settings."""
     settings = load_settings()
     if models_dir is None and settings.models_dir:
         models_dir = Path(settings.models_dir).expanduser()
     return EngineOptions(
-        models_dir=models_dir, trust=trust, offline=offline or settings.offline, device=device
+        models_dir=models_dir,
+        trust=trust,
+        offline=offline or settings.offline,
+        device=device,
+        precision=precision,
     )
 
 
