@@ -25,6 +25,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "analyze": "Find beats, tempo, meter, key, sections, loudness.",
         "export": "Make a DAW project: stems on the song's tempo map.",
         "batch": "Do all this for a folder of songs.",
+        "train": "Train a separation network on songs whose stems you have.",
     },
     "Remix": {
         "karaoke": "Take the voice out, or leave it as a soft guide.",

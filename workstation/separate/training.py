@@ -1,0 +1,442 @@
+"""Training a network on songs whose stems are known.
+
+The loss of a mix is the mean absolute error of its stems, plus that of their magnitudes in
+short-time spectra of three window lengths (as in Yamamoto, Song, Kim, ICASSP 2020, without
+logarithms: a stem may be silent), both as a share of the mix's level. Adam follows its gradient.
+What is judged and kept is the running mean of the parameters (Polyak and Juditsky, 1992).
+
+Every step depends on the one before, the seed and its number alone: a training that is interrupted
+and goes on makes the same network, bit for bit, on the same kind of processor with the same
+number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from workstation.model import CancelledError, EngineError, InputError, JobContext
+from workstation.model.names import shown
+from workstation.separate.metrics import is_silent
+from workstation.separate.protocol import FloatArray
+from workstation.separate.trained_file import StemFigures, TrainedHeader, write_trained
+from workstation.separate.training_songs import Clip, SongSet, draw_batch, held_out_clips
+from workstation.separate.training_state import (
+    GROUPS,
+    Best,
+    Epoch,
+    Progress,
+    Recipe,
+    load_state,
+    save_state,
+    state_of,
+)
+from workstation.separate.watched import watched
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_LOSS_WINDOWS = (256, 1024, 4096)
+_LEAST_LEVEL = 1e-3
+_MOST_GRADIENT = 1.0
+_MEAN_DECAY = 0.998
+_MOST_DB = 200.0
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """When a run of a training ends, at the latest.
+
+    Attributes:
+        epochs: After so many epochs, those of earlier runs counted in.
+        minutes: After so many minutes of this run; None for any number.
+    """
+
+    epochs: int = 100
+    minutes: float | None = None
+
+
+class Training:
+    """A network in training, with all that its next step depends on.
+
+    Args:
+        recipe: How it is trained.
+        device: `cpu`, `cuda` or `mps`.
+    """
+
+    def __init__(self, recipe: Recipe, device: str) -> None:
+        import torch
+
+        from workstation.separate.networks import build
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            self.network = build(recipe.plan).to(device)
+        with torch.random.fork_rng(devices=[]):
+            self.mean = build(recipe.plan).to(device).requires_grad_(requires_grad=False)
+        self.mean.load_state_dict(self.network.state_dict())
+        self.best: dict[str, Tensor] = {}
+        self.progress = Progress(recipe=recipe)
+        self._device = device
+        self._adam = torch.optim.Adam(self.network.parameters(), lr=recipe.learning_rate)
+
+    def step(self, batch: FloatArray, job: JobContext) -> None:
+        """Learn from a batch of true stems: shape (excerpts, stems, channels, frames).
+
+        Raises:
+            EngineError: The loss or its gradient is no number; nothing was changed.
+            CancelledError: The job was cancelled; nothing was changed.
+        """
+        import torch
+
+        stems = torch.from_numpy(batch).to(self._device)
+        mix = stems.sum(1)
+        self._adam.zero_grad()
+        with watched(self.network, job):
+            loss = separation_loss(self.network(mix), stems, mix)
+            loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), _MOST_GRADIENT)
+        value, now = loss.item(), self.progress
+        if not (math.isfinite(value) and math.isfinite(norm.item())):
+            raise EngineError(
+                f"The training broke down at step {now.step + 1}: its loss is no number.",
+                "What was learnt before is kept. Train anew with a smaller --learning-rate.",
+            )
+        for group in self._adam.param_groups:
+            group["lr"] = now.learning_rate
+        self._adam.step()
+        decay = min(_MEAN_DECAY, (1 + now.step) / (10 + now.step))
+        with torch.no_grad():
+            for mean, new in zip(self.mean.parameters(), self.network.parameters(), strict=True):
+                mean.lerp_(new, 1 - decay)
+        self.progress = msgspec.structs.replace(
+            now, step=now.step + 1, loss_sum=now.loss_sum + value
+        )
+
+    def look(self, clips: list[Clip], job: JobContext) -> tuple[float, Best, bool]:
+        """Judge the running mean by the held-out clips.
+
+        Returns:
+            Its loss, its figures, and whether it is the best so far, which it then becomes.
+        """
+        loss, figures = judge(self.mean, self.progress.recipe.plan.stems, clips, self._device, job)
+        found = Best(self.progress.step, mean_sdr(figures), figures)
+        better = self.progress.best is None or found.sdr_db > self.progress.best.sdr_db
+        if better:
+            self.best = {name: t.clone() for name, t in self.mean.state_dict().items()}
+            self.progress = msgspec.structs.replace(self.progress, best=found)
+        return loss, found, better
+
+    def end_epoch(self, held_out_loss: float, sdr_db: float) -> Epoch:
+        """Write an epoch into the history."""
+        now = self.progress
+        epoch = Epoch(now.loss_sum / now.recipe.steps_per_epoch, held_out_loss, sdr_db)
+        self.progress = msgspec.structs.replace(now, loss_sum=0.0, history=(*now.history, epoch))
+        return epoch
+
+    def save(self, path: Path) -> None:
+        """Write all this to a file.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        moments = self._adam.state
+        parameters = dict(self.network.named_parameters())
+        first = {n: moments[p]["exp_avg"] for n, p in parameters.items() if p in moments}
+        second = {n: moments[p]["exp_avg_sq"] for n, p in parameters.items() if p in moments}
+        network, mean = self.network.state_dict(), self.mean.state_dict()
+        groups = dict(zip(GROUPS, (network, mean, self.best, first, second), strict=True))
+        tensors = {
+            f"{group}.{name}": tensor
+            for group, found in groups.items()
+            for name, tensor in found.items()
+        }
+        save_state(path, self.progress, tensors)
+
+    def restore(self, progress: Progress, tensors: Mapping[str, Tensor]) -> None:
+        """Take up what `save` wrote.
+
+        Raises:
+            ValueError, KeyError, RuntimeError: It does not fit.
+        """
+        import torch
+
+        groups: dict[str, dict[str, Tensor]] = {group: {} for group in GROUPS}
+        for name, tensor in tensors.items():
+            group, _, rest = name.partition(".")
+            groups[group][rest] = tensor.to(self._device)
+        self.network.load_state_dict(groups["network"])
+        self.mean.load_state_dict(groups["mean"])
+        if groups["best"]:
+            _check_like(groups["best"], self.network.state_dict())
+        self.best = groups["best"]
+        parameters = dict(self.network.named_parameters())
+        if progress.step:
+            for moment in ("first", "second"):
+                _check_like(groups[moment], parameters)
+            for name, parameter in parameters.items():
+                self._adam.state[parameter] = {
+                    "step": torch.tensor(float(progress.step)),
+                    "exp_avg": groups["first"][name],
+                    "exp_avg_sq": groups["second"][name],
+                }
+        self.progress = progress
+
+
+def _check_like(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    shapes = {name: tensor.shape for name, tensor in found.items()}
+    if shapes != {name: tensor.shape for name, tensor in wanted.items()}:
+        raise ValueError("its tensors are not those of its network")
+
+
+def resumed(path: Path, device: str) -> Training:
+    """Take up a training where its file says that it stands.
+
+    Raises:
+        InputError: The file is not there, or damaged.
+    """
+    progress, tensors = load_state(path)
+    training = Training(progress.recipe, device)
+    try:
+        training.restore(progress, tensors)
+    except (LookupError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{shown(path)} is damaged: {' '.join(str(error).split())[:160]}.",
+            "Train anew, with --overwrite instead of --resume.",
+        ) from error
+    return training
+
+
+def run(
+    training: Training,
+    songs: SongSet,
+    held_out: SongSet,
+    *,
+    out: Path,
+    limits: Limits,
+    job: JobContext,
+    on_epoch: Callable[[int, Epoch], None] = lambda _number, _epoch: None,
+) -> str:
+    """Train until a limit is reached or the held-out songs get no better.
+
+    The best network so far is always in `out`, and where the training stands beside it.
+
+    Returns:
+        In words, why it ended.
+
+    Raises:
+        InputError: A song is damaged, or the held-out ones are silent.
+        OutputError: A file cannot be written.
+        EngineError: The loss is no number; the last good state is kept.
+        CancelledError: The job was cancelled; not one finished step is lost.
+    """
+    recipe, state = training.progress.recipe, state_of(out)
+    clips = held_out_clips(held_out)
+    clock = _Clock(limits, training.progress)
+    look = _Look(training, songs, held_out, clips, out)
+
+    def draw(step: int) -> FloatArray:
+        return draw_batch(songs, recipe.seed, step, recipe.batch, recipe.excerpt_frames)
+
+    with _kept(training, state), ThreadPoolExecutor(1) as pool:
+        ahead = pool.submit(draw, training.progress.step)
+        while True:
+            now = training.progress
+            clock.report(now, job)
+            if now.step == (len(now.history) + 1) * recipe.steps_per_epoch:
+                epoch = training.end_epoch(*look(job))
+                training.save(state)
+                on_epoch(len(training.progress.history), epoch)
+                continue
+            reason = clock.over(now)
+            if reason:
+                if now.best is None or now.step > now.best.step:
+                    look(job)  # What was learnt since the last epoch.
+                return reason
+            batch = ahead.result()
+            ahead = pool.submit(draw, now.step + 1)
+            training.step(batch, job)
+
+
+@contextmanager
+def _kept(training: Training, state: Path) -> Iterator[None]:
+    """Write where the training stands however this block ends, unless writing is what failed."""
+    try:
+        yield
+    except (CancelledError, EngineError, KeyboardInterrupt):
+        training.save(state)
+        raise
+    training.save(state)
+
+
+class _Clock:
+    """Knows how far a run has come, and when it is over."""
+
+    def __init__(self, limits: Limits, progress: Progress) -> None:
+        self._limits = limits
+        self._first = progress.step
+        self._begin = time.monotonic()
+
+    def _minutes(self) -> float:
+        return (time.monotonic() - self._begin) / 60
+
+    def over(self, now: Progress) -> str:
+        """Why the run is over; empty if it is not."""
+        if now.epochs_without_gain >= now.recipe.patience:
+            return f"no gain for {now.recipe.patience} epochs"
+        if len(now.history) >= self._limits.epochs:
+            return f"{self._limits.epochs} epochs"
+        # One step at least: a run that learns nothing would be of no use.
+        minutes = self._limits.minutes
+        if minutes is not None and now.step > self._first and self._minutes() >= minutes:
+            return f"{minutes:g} minutes"
+        return ""
+
+    def report(self, now: Progress, job: JobContext) -> None:
+        """Tell how far it is, by whatever limit is nearer."""
+        done = [(now.step - self._first) / self._steps_in_all(now)]
+        if self._limits.minutes:
+            done.append(self._minutes() / self._limits.minutes)
+        words = f"Epoch {len(now.history) + 1}"
+        if now.best is not None:
+            words += f", best {now.best.sdr_db:.2f} dB"
+        job.report(max(done), words)
+
+    def _steps_in_all(self, now: Progress) -> int:
+        return max(1, self._limits.epochs * now.recipe.steps_per_epoch - self._first)
+
+
+class _Look:
+    """Looks at the held-out songs, and keeps the best network in its file."""
+
+    def __init__(
+        self, training: Training, songs: SongSet, held_out: SongSet, clips: list[Clip], out: Path
+    ) -> None:
+        self._training, self._clips, self._out = training, clips, out
+        self._songs, self._held_out = songs, held_out
+
+    def __call__(self, job: JobContext) -> tuple[float, float]:
+        loss, found, better = self._training.look(self._clips, job)
+        if better:
+            header = TrainedHeader(
+                plan=self._training.progress.recipe.plan,
+                songs=len(self._songs.songs),
+                seconds=round(self._songs.seconds, 3),
+                steps=found.step,
+                held_out=len(self._held_out.songs),
+                figures=found.figures,
+            )
+            write_trained(self._out, header, self._training.best)
+        return loss, found.sdr_db
+
+
+# -- loss and figures -------------------------------------------------------------------
+
+
+def separation_loss(estimates: Tensor, stems: Tensor, mix: Tensor) -> Tensor:
+    """How far estimates are from the stems, as a share of the level of their mix.
+
+    Args:
+        estimates: Shape (batch, stems, channels, frames).
+        stems: The truth, of the same shape.
+        mix: Shape (batch, channels, frames).
+
+    Returns:
+        A number: the mean over the batch.
+    """
+    level = mix.square().mean((1, 2)).sqrt().clamp(min=_LEAST_LEVEL)
+    distance = (estimates - stems).abs().mean((1, 2, 3))
+    for window in _LOSS_WINDOWS:
+        apart = (_magnitudes(estimates, window) - _magnitudes(stems, window)).abs()
+        distance = distance + apart.mean((1, 2, 3)) / len(_LOSS_WINDOWS)
+    return (distance / level).mean()
+
+
+def _magnitudes(wave: Tensor, window: int) -> Tensor:
+    """Magnitudes of short-time spectra, as loud as the samples: (batch, …, bands, times)."""
+    import torch
+
+    spectrum = torch.stft(
+        wave.flatten(0, 2),
+        window,
+        window // 4,
+        window=torch.hann_window(window, device=wave.device),
+        pad_mode="constant",
+        normalized=True,
+        return_complex=True,
+    )
+    found: Tensor = spectrum.abs().reshape(wave.shape[0], -1, *spectrum.shape[1:])
+    return found
+
+
+def judge(
+    network: Callable[[Tensor], Tensor],
+    names: tuple[str, ...],
+    clips: list[Clip],
+    device: str,
+    job: JobContext,
+) -> tuple[float, dict[str, StemFigures]]:
+    """Loss of a network on clips, and the plain SDR of every stem.
+
+    SDR is that over all clips of a song, then the mean over the songs in which the stem sounds.
+
+    Raises:
+        InputError: Nothing sounds in any clip.
+    """
+    import torch
+
+    losses = []
+    # By song: energy of the truth, of the network's error, of the shared-out mix's: (3, stems).
+    energies: dict[str, npt.NDArray[np.float64]] = {}
+    for clip in clips:
+        job.check()
+        stems = torch.from_numpy(clip.stems)[None].to(device)
+        mix = stems.sum(1)
+        with torch.no_grad():
+            found = network(mix)
+            losses.append(separation_loss(found, stems, mix).item())
+        apart = (stems, found - stems, mix[:, None] / len(names) - stems)
+        sums = np.stack([x[0].double().square().sum((1, 2)).cpu().numpy() for x in apart])
+        energies[clip.song] = energies.get(clip.song, np.zeros_like(sums)) + sums
+    figures = {}
+    for place, name in enumerate(names):
+        sounding = [
+            sums[:, place] for song, sums in energies.items() if not _is_silent(song, place, clips)
+        ]
+        own = [_db(true, error) for true, error, _ in sounding]
+        shared = [_db(true, error) for true, _, error in sounding]
+        figures[name] = StemFigures(
+            float(np.mean(own)) if own else None, float(np.mean(shared)) if shared else None
+        )
+    if all(one.sdr_db is None for one in figures.values()):
+        raise InputError(
+            "The held-out songs are silent where they would be listened to.",
+            "Hold out other songs with --valid.",
+        )
+    return float(np.mean(losses)), figures
+
+
+def _is_silent(song: str, stem: int, clips: list[Clip]) -> bool:
+    own = [clip.stems[stem].astype(np.float64) for clip in clips if clip.song == song]
+    energy = np.array([sum(np.vdot(samples, samples) for samples in own)])
+    return bool(is_silent(energy, sum(samples.size for samples in own)).item())
+
+
+def mean_sdr(figures: Mapping[str, StemFigures]) -> float:
+    """Mean SDR over the stems that have one."""
+    return float(np.mean([one.sdr_db for one in figures.values() if one.sdr_db is not None]))
+
+
+def _db(signal: float, error: float) -> float:
+    if not math.isfinite(error):
+        return -_MOST_DB
+    ratio = 10 * math.log10(signal / error) if error > 0 else _MOST_DB
+    return min(max(ratio, -_MOST_DB), _MOST_DB)
