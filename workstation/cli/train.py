@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -88,7 +88,7 @@ def train(
     folder: Path,
     *,
     out: Path,
-    network: str | None,
+    network: Literal["waveform", "spectrogram"] | None,
     valid: Path | None,
     minutes: float | None,
     epochs: int,

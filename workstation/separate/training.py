@@ -24,7 +24,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from workstation.model import CancelledError, EngineError, InputError, JobContext
+from workstation.model import EngineError, InputError, JobContext, OutputError
 from workstation.model.names import shown
 from workstation.separate.metrics import is_silent
 from workstation.separate.protocol import FloatArray
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 _LOSS_WINDOWS = (256, 1024, 4096)
 _LEAST_LEVEL = 1e-3
+_SMALLEST_POWER = 1e-12
 _MOST_GRADIENT = 1.0
 _MEAN_DECAY = 0.998
 _MOST_DB = 200.0
@@ -97,14 +98,19 @@ class Training:
         """
         import torch
 
-        stems = torch.from_numpy(batch).to(self._device)
-        mix = stems.sum(1)
+        # One by one on a processor: what fits its caches is three times as fast.
+        at_once = 1 if self._device == "cpu" else len(batch)
+        value = 0.0
         self._adam.zero_grad()
-        with watched(self.network, job):
-            loss = separation_loss(self.network(mix), stems, mix)
-            loss.backward()  # type: ignore[no-untyped-call]
+        for stems in torch.split(torch.from_numpy(batch), at_once):
+            there = stems.to(self._device)
+            mix = there.sum(1)
+            with watched(self.network, job):
+                loss = separation_loss(self.network(mix), there, mix) * (len(stems) / len(batch))
+                loss.backward()  # type: ignore[no-untyped-call]
+            value += loss.item()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), _MOST_GRADIENT)
-        value, now = loss.item(), self.progress
+        now = self.progress
         if not (math.isfinite(value) and math.isfinite(norm.item())):
             raise EngineError(
                 f"The training broke down at step {now.step + 1}: its loss is no number.",
@@ -243,6 +249,9 @@ def run(
     clock = _Clock(limits, training.progress)
     look = _Look(training, songs, held_out, clips, out)
 
+    if training.progress.best is not None and not out.exists():
+        look.write(training.progress.best)
+
     def draw(step: int) -> FloatArray:
         return draw_batch(songs, recipe.seed, step, recipe.batch, recipe.excerpt_frames)
 
@@ -258,12 +267,15 @@ def run(
                 continue
             reason = clock.over(now)
             if reason:
-                if now.best is None or now.step > now.best.step:
-                    look(job)  # What was learnt since the last epoch.
+                look.at_what_is_new(job)
                 return reason
             batch = ahead.result()
             ahead = pool.submit(draw, now.step + 1)
-            training.step(batch, job)
+            try:
+                training.step(batch, job)
+            except EngineError:
+                look.at_what_is_new(job)
+                raise
 
 
 @contextmanager
@@ -271,7 +283,9 @@ def _kept(training: Training, state: Path) -> Iterator[None]:
     """Write where the training stands however this block ends, unless writing is what failed."""
     try:
         yield
-    except (CancelledError, EngineError, KeyboardInterrupt):
+    except OutputError:
+        raise
+    except BaseException:
         training.save(state)
         raise
     training.save(state)
@@ -326,16 +340,26 @@ class _Look:
     def __call__(self, job: JobContext) -> tuple[float, float]:
         loss, found, better = self._training.look(self._clips, job)
         if better:
-            header = TrainedHeader(
-                plan=self._training.progress.recipe.plan,
-                songs=len(self._songs.songs),
-                seconds=round(self._songs.seconds, 3),
-                steps=found.step,
-                held_out=len(self._held_out.songs),
-                figures=found.figures,
-            )
-            write_trained(self._out, header, self._training.best)
+            self.write(found)
         return loss, found.sdr_db
+
+    def write(self, best: Best) -> None:
+        """Write the best network."""
+        header = TrainedHeader(
+            plan=self._training.progress.recipe.plan,
+            songs=len(self._songs.songs),
+            seconds=round(self._songs.seconds, 3),
+            steps=best.step,
+            held_out=len(self._held_out.songs),
+            figures=best.figures,
+        )
+        write_trained(self._out, header, self._training.best)
+
+    def at_what_is_new(self, job: JobContext) -> None:
+        """Look at what was learnt since the last epoch, outside of the history."""
+        now = self._training.progress
+        if now.step > len(now.history) * now.recipe.steps_per_epoch:
+            self(job)
 
 
 # -- loss and figures -------------------------------------------------------------------
@@ -367,14 +391,16 @@ def _magnitudes(wave: Tensor, window: int) -> Tensor:
     spectrum = torch.stft(
         wave.flatten(0, 2),
         window,
-        window // 4,
-        window=torch.hann_window(window, device=wave.device),
+        window // 2,
+        window=torch.hann_window(window, dtype=wave.dtype, device=wave.device),
         pad_mode="constant",
         normalized=True,
         return_complex=True,
     )
-    found: Tensor = spectrum.abs().reshape(wave.shape[0], -1, *spectrum.shape[1:])
-    return found
+    # Not `abs`, which takes twice the time, and has no slope to follow in silence.
+    power = spectrum.real.square() + spectrum.imag.square()
+    found: Tensor = (power + _SMALLEST_POWER).sqrt()
+    return found.reshape(wave.shape[0], -1, *found.shape[1:])
 
 
 def judge(

@@ -6,14 +6,15 @@ import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 
 from workstation.audio import need_space, writing
 from workstation.config import cache_dir
-from workstation.model import ExistsError, InputError, JobContext, UsageError
+from workstation.model import CancelledError, ExistsError, InputError, JobContext, UsageError
 from workstation.model.names import file_name, shown
 from workstation.separate.trained_file import (
     NetworkPlan,
@@ -28,7 +29,6 @@ from workstation.studio.stem_sets import songs_at, stems_at
 if TYPE_CHECKING:
     from workstation.separate.training import Training
 
-NETWORKS = ("waveform", "spectrogram")
 _HELD_OUT_SHARE = 0.2
 _WINDOW_S = 0.0464
 _STEPS_PER_EPOCH = (50, 200)
@@ -80,13 +80,13 @@ class TrainingOptions(msgspec.Struct, frozen=True, kw_only=True):
         device: `cpu`, `cuda`, `mps`, or None for the fastest there is.
     """
 
-    network: str | None = None
+    network: Literal["waveform", "spectrogram"] | None = None
     valid: Path | None = None
-    minutes: float | None = None
-    epochs: int = 100
-    seed: int | None = None
-    batch: int | None = None
-    learning_rate: float | None = None
+    minutes: Annotated[float, Meta(gt=0)] | None = None
+    epochs: Annotated[int, Meta(ge=1)] = 100
+    seed: Annotated[int, Meta(ge=0, le=1 << 62)] | None = None
+    batch: Annotated[int, Meta(ge=1, le=4096)] | None = None
+    learning_rate: Annotated[float, Meta(gt=0, le=1)] | None = None
     device: str | None = None
 
 
@@ -115,7 +115,8 @@ def train(
         job: Progress out, cancellation in.
 
     Raises:
-        UsageError: `out` has no fit name, or options are not those of the training to go on with.
+        UsageError: `out` has no fit name, or options make no sense or are not those of the
+            training to go on with.
         InputError: Songs are too few, too short, damaged, or do not go together.
         ExistsError: `out` is there and neither to be gone on with nor overwritten.
         OutputError: The disk is full, or read-only.
@@ -128,11 +129,11 @@ def train(
     job, out, options = job or JobContext(), Path(out), options or TrainingOptions()
     told: Callable[[str], None] = say or (lambda _words: None)
     check_out(out, resume=resume, overwrite=overwrite)
-    _check_network(options.network)
+    _check_options(options)
     device = choose_device(options.device)
     before = resumed(state_of(out), device) if resume else None
     if before is not None:
-        _check_options(before.progress.recipe, options)
+        _check_begun(before.progress.recipe, options)
         options = msgspec.structs.replace(options, seed=before.progress.recipe.seed)
     with tempfile.TemporaryDirectory(dir=_scratch_root(), prefix="training-") as scratch:
         songs, held_out = _open(Path(folder), options, Path(scratch), job.part(0.0, 0.02))
@@ -143,15 +144,18 @@ def train(
         if before is not None:
             _check_songs(before.progress.recipe, songs, held_out)
         training: Training = before or Training(_recipe(songs, held_out, options), device)
-        stopped = run(
-            training,
-            songs,
-            held_out,
-            out=out,
-            limits=Limits(options.epochs, options.minutes),
-            job=job.part(0.03, 1.0),
-            on_epoch=lambda number, epoch: told(_epoch_words(number, epoch)),
-        )
+        try:
+            stopped = run(
+                training,
+                songs,
+                held_out,
+                out=out,
+                limits=Limits(options.epochs, options.minutes),
+                job=job.part(0.03, 1.0),
+                on_epoch=lambda number, epoch: told(_epoch_words(number, epoch)),
+            )
+        except CancelledError as error:
+            raise CancelledError(error.problem, "Add --resume to go on from there.") from None
     progress = training.progress
     assert progress.best is not None
     return TrainingReport(
@@ -202,6 +206,20 @@ def check_out(out: Path, *, resume: bool, overwrite: bool) -> None:
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         need_space(out.parent, _STATE_BYTES)
+
+
+def _check_options(options: TrainingOptions) -> None:
+    """Hold options against their bounds, which stand beside their types."""
+    try:
+        msgspec.convert(msgspec.to_builtins(options, enc_hook=str), TrainingOptions, dec_hook=_as)
+    except msgspec.ValidationError as error:
+        raise UsageError(
+            f"This cannot be trained: {error}.", "See `workstation train --help`."
+        ) from error
+
+
+def _as(kind: type, value: object) -> object:
+    return kind(value)
 
 
 def _scratch_root() -> Path:
@@ -272,21 +290,16 @@ def _epoch_words(number: int, epoch: Epoch) -> str:
     )
 
 
-def _check_network(name: str | None) -> None:
-    if name not in {None, *NETWORKS}:
-        raise UsageError(f'There is no network "{name}".', f"Networks: {', '.join(NETWORKS)}.")
-
-
 # -- the recipe -------------------------------------------------------------------------
 
 
 def _recipe(songs: SongSet, held_out: SongSet, options: TrainingOptions) -> Recipe:
     rate = songs.sample_rate_hz
-    sizes: WaveformSizes | SpectrogramSizes = WaveformSizes()
-    if options.network == "spectrogram":
-        sizes = SpectrogramSizes(window=1 << max(4, round(math.log2(_WINDOW_S * rate))))
     plan = NetworkPlan(
-        network=sizes, stems=_names(songs), sample_rate_hz=rate, channels=songs.channels
+        network=usual_sizes(options.network or "waveform", rate),
+        stems=_names(songs),
+        sample_rate_hz=rate,
+        channels=songs.channels,
     )
     wished = {
         name: value
@@ -304,12 +317,14 @@ def _recipe(songs: SongSet, held_out: SongSet, options: TrainingOptions) -> Reci
             "once.",
             "Take this song out.",
         )
-    try:
-        return msgspec.convert(msgspec.to_builtins(recipe), Recipe)
-    except msgspec.ValidationError as error:
-        raise UsageError(
-            f"This cannot be trained: {error}.", "See `workstation train --help`."
-        ) from error
+    return recipe
+
+
+def usual_sizes(network: str, rate_hz: int) -> WaveformSizes | SpectrogramSizes:
+    """Sizes of a network for songs of a sample rate: 2.8 million parameters at 44.1 kHz."""
+    if network == "waveform":
+        return WaveformSizes()
+    return SpectrogramSizes(window=1 << max(4, round(math.log2(_WINDOW_S * rate_hz))))
 
 
 def _names(songs: SongSet) -> tuple[str, ...]:
@@ -326,7 +341,7 @@ def _kind(plan: NetworkPlan) -> str:
     return "waveform" if isinstance(plan.network, WaveformSizes) else "spectrogram"
 
 
-def _check_options(recipe: Recipe, options: TrainingOptions) -> None:
+def _check_begun(recipe: Recipe, options: TrainingOptions) -> None:
     """Refuse to go on otherwise than was begun."""
     begun = {
         "network": _kind(recipe.plan),

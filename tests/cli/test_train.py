@@ -1,0 +1,116 @@
+"""`workstation train` as it is typed, and the engine that comes out of it."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.separate.tiny_songs import STEMS, stems_of, write_songs
+from workstation.audio import read_audio, write_audio
+
+ONE = {"OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, program):
+    """A folder with songs, a network that learnt from them for a moment, and a song."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_songs(folder / "songs", 3, rate=4000)
+    mix = sum(stems_of(9, seconds=6.0).values())
+    write_audio(folder / "song.wav", mix, 8000, "float32")
+    made = program(
+        *("train", "songs", "--out", "my.safetensors", "--network", "spectrogram"),
+        *("--minutes", "0.01", "--batch", "2", "--device", "cpu"),
+        cwd=folder,
+        **ONE,
+    )
+    assert made.returncode == 0, made.stderr
+    return folder, made
+
+
+def test_it_prints_the_file_and_says_how_good_it_is(trained):
+    _, made = trained
+    assert made.stdout == "my.safetensors\n"
+    for words in ("Learning drums", "Mix shared out", "vocals", "SDR in dB", "--resume"):
+        assert words in made.stderr
+
+
+def test_its_file_is_an_engine(trained, program):
+    folder, _ = trained
+    done = program(
+        *("separate", "song.wav", "--engine", "my.safetensors", "--device", "cpu"),
+        *("--out", "stems", "--json"),
+        cwd=folder,
+        **ONE,
+    )
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)
+    assert made["engine"] == "my"
+    assert list(made["stems"]) == list(STEMS)
+    stems = [read_audio(folder / path)[0] for path in made["stems"].values()]
+    mix, _ = read_audio(folder / "song.wav")
+    assert np.abs(sum(stems) - mix).max() < 1e-5
+    listed = program("engines", "--models-dir", ".", "--json", cwd=folder)
+    card = next(card for card in json.loads(listed.stdout) if card["name"] == "my")
+    assert card["summary"].startswith("Your own spectrogram network; learnt from 2 songs, 0 min")
+
+
+def test_it_trains_on_and_reports_as_json(trained, program):
+    folder, _ = trained
+    done = program(
+        *("train", "songs", "--out", "my.safetensors", "--resume"),
+        *("--minutes", "0.01", "--device", "cpu", "--json"),
+        cwd=folder,
+        **ONE,
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["network"] == "spectrogram"
+    assert report["steps"] >= 2
+    assert set(report["stems"]["bass"]) == {"sdr_db", "mix_sdr_db"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["train", "songs", "--out", "my.safetensors"], 5, "--resume"),
+        (["train", "songs/song 0", "--out", "other.safetensors"], 3, "holds one song"),
+        (["train", "songs", "--out", "other.onnx"], 2, "other.safetensors"),
+        (["train", "songs"], 2, "--out"),
+        (["separate", "song.wav", "--engine", "none.safetensors"], 2, "is not there"),
+        (
+            ["separate", "song.wav", "--engine", "my.safetensors", "--models-dir", "."],
+            2,
+            "names a file already",
+        ),
+    ],
+)
+def test_errors_are_in_words(trained, program, arguments, code, words):
+    folder, _ = trained
+    done = program(*arguments, cwd=folder)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_stopped_by_the_user_it_can_be_gone_on_with(trained):
+    folder, _ = trained
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "workstation", "train", "songs", "--out", "long.safetensors"),
+            *("--batch", "1", "--device", "cpu"),
+        ],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert "Learning" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    words = process.communicate(timeout=30)[1]
+    assert process.returncode == 130
+    assert "Add --resume to go on from there." in words
+    assert (folder / "long.training").is_file()
