@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--batch",
-    type=click.IntRange(min=1, max=4096),
+    type=click.IntRange(min=1),
     metavar="N",
     help="Excerpts of 3 s that are learnt from at once.  [default: 8]",
 )
@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--seed",
-    type=click.IntRange(min=0, max=1 << 62),
+    type=click.IntRange(min=0),
     metavar="N",
     help="Decides all that is drawn by chance.  [default: 0]",
 )

@@ -7,9 +7,9 @@ of stems", because their last layer begins at zero: whatever they learn is above
 
 `Waveform` follows Demucs (Défossez, Usunier, Bottou, Bach, "Music source separation in the waveform
 domain", 2019): strided convolutions with gated linear units down, a bidirectional LSTM, transposed
-convolutions up, a skip connection from each level to its own, and weights that are rescaled
-at the start. What its stems miss of the mix is spread over them evenly (mixture consistency: Wisdom
-et al., ICASSP 2019).
+convolutions up, a skip connection from each level to its own. Weights begin so that power is the
+same on all levels (He et al., ICCV 2015), for there is no normalisation. What its stems miss of
+the mix is spread over them evenly (mixture consistency: Wisdom et al., ICASSP 2019).
 
 `Spectrogram` masks the short-time spectrum of mid and side: dilated convolutions over time with
 residuals (the TCN of Bai, Kolter, Koltun, 2018, not causal here) see the logarithmic magnitudes and
@@ -28,8 +28,8 @@ _KERNEL = 8
 _STRIDE = 4
 _PADDING = (_KERNEL - _STRIDE) // 2
 _SMALLEST = 1e-8
-# Deviation that the weights of a layer are drawn towards, as in Demucs.
-_RESCALE = 0.1
+# What a layer must make of its input, so that half a wave or a gated one is as strong as that.
+_RELU_POWER, _GLU_POWER = 2.0, 3.5
 _MAGNITUDE_FLOOR = 1e-3
 _DILATIONS = (1, 2, 4, 8)
 
@@ -69,7 +69,8 @@ class Waveform(nn.Module):
         self.back = nn.Linear(2 * sizes.recurrent, inside)
         for module in self.modules():
             if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
-                _rescale(module)
+                gated = module.out_channels == 2 * module.in_channels and module.stride[0] == 1
+                _draw(module, _GLU_POWER if gated else _RELU_POWER)
         _begin_at_zero(last)
 
     def forward(self, mix: Tensor) -> Tensor:
@@ -83,7 +84,7 @@ class Waveform(nn.Module):
             skips.append(x)
         x = self.back(self.recurrent(x.transpose(1, 2))[0]).transpose(1, 2)
         for up in self.decoder:
-            x = up(x + skips.pop())
+            x = up((x + skips.pop()) * 0.5**0.5)
         stems = x[..., :frames].reshape(-1, self._stems, self._channels, frames) * level[:, None]
         missing: Tensor = (mix - stems.sum(1)) / self._stems
         consistent: Tensor = stems + missing[:, None]
@@ -130,7 +131,7 @@ class Spectrogram(nn.Module):
             normalized=True,
             return_complex=True,
         ).reshape(batch, channels, self._bands, -1)
-        x = self.first((spectrum.abs() + _MAGNITUDE_FLOOR).log().flatten(1, 2))
+        x = self.first(_loudness(spectrum).flatten(1, 2))
         for block in self.blocks:
             x = block(x)
         weights = self.last(functional.relu(self.norm(x)))
@@ -186,13 +187,20 @@ def _begin_at_zero(layer: nn.Module | None) -> None:
         nn.init.zeros_(layer.bias)
 
 
-def _rescale(layer: nn.Conv1d | nn.ConvTranspose1d) -> None:
-    """Draw the deviation of the weights to the reference, by the root of its distance."""
-    with torch.no_grad():
-        factor = (layer.weight.std() / _RESCALE) ** 0.5
-        layer.weight /= factor
-        if layer.bias is not None:
-            layer.bias /= factor
+def _draw(layer: nn.Conv1d | nn.ConvTranspose1d, power: float) -> None:
+    """Draw weights that give the output so much power as the input has."""
+    seen = layer.in_channels * layer.kernel_size[0]
+    if isinstance(layer, nn.ConvTranspose1d):
+        seen //= layer.stride[0]  # So many of its inputs meet in a frame.
+    nn.init.normal_(layer.weight, std=(power / seen) ** 0.5)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
+def _loudness(spectrum: Tensor) -> Tensor:
+    """Logarithm of the magnitudes, brought to numbers around zero."""
+    loudness: Tensor = (spectrum.abs() + _MAGNITUDE_FLOOR).log() / 3 + 1
+    return loudness
 
 
 def _level(mix: Tensor) -> Tensor:
