@@ -57,7 +57,7 @@ def test_its_file_is_an_engine(trained, program):
     assert np.abs(sum(stems) - mix).max() < 1e-5
     listed = program("engines", "--models-dir", ".", "--json", cwd=folder)
     card = next(card for card in json.loads(listed.stdout) if card["name"] == "my")
-    assert card["summary"].startswith("Your own spectrogram network; learnt from 2 songs, 0 min")
+    assert card["summary"].startswith("Your own spectrogram network; learnt from 2 songs, 0.2 min")
 
 
 def test_it_trains_on_and_reports_as_json(trained, program):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.separate.tiny_songs import SIZES, STEMS, shaken, tiny_plan
 from workstation.separate.networks import build
 from workstation.separate.trained_file import NetworkPlan, SpectrogramSizes, WaveformSizes
-from workstation.separate.training import separation_loss
+from workstation.separate.training_loss import separation_loss
 
 KINDS = tuple(SIZES)
 

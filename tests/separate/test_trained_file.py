@@ -233,7 +233,7 @@ def test_the_card_tells_how_little_it_learnt_from_and_how_it_did(tmp_path):
     card = engine("my", options(tmp_path)).card
     assert card.name == "my"
     assert card.summary == (
-        "Your own waveform network; learnt from 3 songs, 2 min; SDR 4.5 dB on 1 held out "
+        "Your own waveform network; learnt from 3 songs, 2.1 min; SDR 4.5 dB on 1 held out "
         "(mix shared out: 1.0)"
     )
     assert "your own file" in card.weights_licence

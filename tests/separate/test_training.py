@@ -28,7 +28,8 @@ from workstation.separate.trained_file import (
     load_trained,
     read_trained,
 )
-from workstation.separate.training import Limits, Training, judge, resumed, run
+from workstation.separate.training import Limits, Training, resumed, run
+from workstation.separate.training_loss import judge
 from workstation.separate.training_songs import Clip, draw_batch, held_out_clips
 from workstation.separate.training_state import Epoch, Progress, load_state, state_of
 
@@ -307,7 +308,9 @@ def test_a_full_disk_is_an_error_in_words_and_leaves_the_files_as_they_were(
     train(resumed(state_of(out), "cpu"), songs, out, 2)
 
 
-@pytest.mark.parametrize("damage", ["cut", "other", "missing", "tensor", "moment", "numbers"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "other", "missing", "tensor", "moment", "numbers", "sizes"]
+)
 def test_a_damaged_state_is_an_error_in_words(songs, tmp_path, damage):
     from safetensors.torch import save_file
 
@@ -328,6 +331,7 @@ def test_a_damaged_state_is_an_error_in_words(songs, tmp_path, damage):
         elif damage == "moment":
             tensors["first.last.bias"] = torch.zeros(1)
         text = text.replace('"batch":2', '"batch":-2') if damage == "numbers" else text
+        text = text.replace('"width":16', '"width":4096') if damage == "sizes" else text
         save_file(tensors, state, {"workstation-training": text})
     with pytest.raises(InputError) as caught:
         resumed(state, "cpu")

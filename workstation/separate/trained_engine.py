@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 # Seconds of computing per second of stereo audio on two cores, with the sizes that are usual.
-_COST = {"waveform": 0.04, "spectrogram": 0.05}
+_COST = {"waveform": 0.03, "spectrogram": 0.03}
 
 
 def trained_file(name: str, options: EngineOptions) -> Path | None:
@@ -158,7 +158,9 @@ def _card(name: str, path: Path) -> EngineCard:
 
 def _summary(kind: str, header: TrainedHeader) -> str:
     """What a user may expect: how little it learnt from, and how it did on other songs."""
-    learnt = f"{header.songs} song{'s' * (header.songs != 1)}, {header.seconds / 60:.0f} min"
+    minutes = header.seconds / 60
+    songs = f"{header.songs} song{'s' * (header.songs != 1)}"
+    learnt = f"{songs}, {minutes:.{0 if minutes >= 10 else 1}f} min"
     both = mean_figures(header.figures)
     if both is None:
         return f"Your own {kind} network; learnt from {learnt}"

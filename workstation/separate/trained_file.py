@@ -2,7 +2,7 @@
 
 The header's metadata hold one entry, `workstation`: JSON of `TrainedHeader`. Everything in it is
 checked against bounds, and names and shapes of all tensors against the network that it describes,
-before anything is loaded. Nothing in such a file can be run.
+before that is built. Nothing in such a file can be run.
 """
 
 from __future__ import annotations
@@ -154,12 +154,8 @@ def load_trained(path: Path) -> tuple[TrainedHeader, nn.Module]:
         # Asked of the reader that loads the file: another one might read it differently.
         with safe_open(str(path), framework="pt") as file:
             header = _decode(file.metadata() or {})
-            shapes = {
-                name: (file.get_slice(name).get_dtype(), tuple(file.get_slice(name).get_shape()))
-                for name in file.keys()  # noqa: SIM118  (it is no dictionary)
-            }
-            _check_shapes(header.plan, shapes)
-            tensors = {name: file.get_tensor(name) for name in shapes}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        check_shapes(header.plan, tensors)
         _check_numbers(tensors)
         network = build(header.plan)
         network.load_state_dict(tensors)
@@ -192,16 +188,21 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
         partial.write_bytes(content)
 
 
-def _check_shapes(plan: NetworkPlan, found: dict[str, tuple[str, tuple[int, ...]]]) -> None:
-    """Hold the tensors of a file against the network of its plan, before any memory is taken."""
+def check_shapes(plan: NetworkPlan, found: Mapping[str, Tensor]) -> None:
+    """Hold tensors against the network of a plan, before memory is taken for that.
+
+    Raises:
+        ValueError: They are not its parameters.
+    """
     import torch
 
     from workstation.separate.networks import build
 
     with torch.device("meta"):
-        wanted = {name: ("F32", tuple(t.shape)) for name, t in build(plan).state_dict().items()}
+        wanted = build(plan).state_dict()
     for name in sorted(wanted.keys() | found.keys()):
-        if wanted.get(name) != found.get(name):
+        mine, its = found.get(name), wanted.get(name)
+        if mine is None or its is None or (mine.dtype, mine.shape) != (its.dtype, its.shape):
             raise ValueError(f'its tensor "{name}" is not that of its network')
 
 

@@ -1,9 +1,7 @@
 """Training a network on songs whose stems are known.
 
-The loss of a mix is the mean absolute error of its stems, plus that of their magnitudes in
-short-time spectra of three window lengths (as in Yamamoto, Song, Kim, ICASSP 2020, without
-logarithms: a stem may be silent), both as a share of the mix's level. Adam follows its gradient.
-What is judged and kept is the running mean of the parameters (Polyak and Juditsky, 1992).
+Adam (Kingma and Ba, 2015) follows the gradient of `separation_loss`. What is judged and kept is the
+running mean of the parameters (Polyak and Juditsky, 1992).
 
 Every step depends on the one before, the seed and its number alone: a training that is interrupted
 and goes on makes the same network, bit for bit, on the same kind of processor with the same
@@ -21,14 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from workstation.model import EngineError, InputError, JobContext, OutputError
 from workstation.model.names import shown
-from workstation.separate.metrics import is_silent
 from workstation.separate.protocol import FloatArray
-from workstation.separate.trained_file import StemFigures, TrainedHeader, write_trained
+from workstation.separate.trained_file import TrainedHeader, check_shapes, write_trained
+from workstation.separate.training_loss import judge, mean_sdr, separation_loss
 from workstation.separate.training_songs import Clip, SongSet, draw_batch, held_out_clips
 from workstation.separate.training_state import (
     GROUPS,
@@ -45,12 +41,8 @@ from workstation.separate.watched import watched
 if TYPE_CHECKING:
     from torch import Tensor
 
-_LOSS_WINDOWS = (256, 1024, 4096)
-_LEAST_LEVEL = 1e-3
-_SMALLEST_POWER = 1e-12
 _MOST_GRADIENT = 1.0
 _MEAN_DECAY = 0.998
-_MOST_DB = 200.0
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -210,8 +202,10 @@ def resumed(path: Path, device: str) -> Training:
         InputError: The file is not there, or damaged.
     """
     progress, tensors = load_state(path)
-    training = Training(progress.recipe, device)
     try:
+        network = {n: t for n, t in tensors.items() if n.startswith("network.")}
+        check_shapes(progress.recipe.plan, {n.partition(".")[2]: t for n, t in network.items()})
+        training = Training(progress.recipe, device)
         training.restore(progress, tensors)
     except (LookupError, ValueError, RuntimeError) as error:
         raise InputError(
@@ -360,109 +354,3 @@ class _Look:
         now = self._training.progress
         if now.step > len(now.history) * now.recipe.steps_per_epoch:
             self(job)
-
-
-# -- loss and figures -------------------------------------------------------------------
-
-
-def separation_loss(estimates: Tensor, stems: Tensor, mix: Tensor) -> Tensor:
-    """How far estimates are from the stems, as a share of the level of their mix.
-
-    Args:
-        estimates: Shape (batch, stems, channels, frames).
-        stems: The truth, of the same shape.
-        mix: Shape (batch, channels, frames).
-
-    Returns:
-        A number: the mean over the batch.
-    """
-    level = mix.square().mean((1, 2)).sqrt().clamp(min=_LEAST_LEVEL)
-    distance = (estimates - stems).abs().mean((1, 2, 3))
-    for window in _LOSS_WINDOWS:
-        apart = (_magnitudes(estimates, window) - _magnitudes(stems, window)).abs()
-        distance = distance + apart.mean((1, 2, 3)) / len(_LOSS_WINDOWS)
-    return (distance / level).mean()
-
-
-def _magnitudes(wave: Tensor, window: int) -> Tensor:
-    """Magnitudes of short-time spectra, as loud as the samples: (batch, …, bands, times)."""
-    import torch
-
-    spectrum = torch.stft(
-        wave.flatten(0, 2),
-        window,
-        window // 2,
-        window=torch.hann_window(window, dtype=wave.dtype, device=wave.device),
-        pad_mode="constant",
-        normalized=True,
-        return_complex=True,
-    )
-    # Not `abs`, which takes twice the time, and has no slope to follow in silence.
-    power = spectrum.real.square() + spectrum.imag.square()
-    found: Tensor = (power + _SMALLEST_POWER).sqrt()
-    return found.reshape(wave.shape[0], -1, *found.shape[1:])
-
-
-def judge(
-    network: Callable[[Tensor], Tensor],
-    names: tuple[str, ...],
-    clips: list[Clip],
-    device: str,
-    job: JobContext,
-) -> tuple[float, dict[str, StemFigures]]:
-    """Loss of a network on clips, and the plain SDR of every stem.
-
-    SDR is that over all clips of a song, then the mean over the songs in which the stem sounds.
-
-    Raises:
-        InputError: Nothing sounds in any clip.
-    """
-    import torch
-
-    losses = []
-    # By song: energy of the truth, of the network's error, of the shared-out mix's: (3, stems).
-    energies: dict[str, npt.NDArray[np.float64]] = {}
-    for clip in clips:
-        job.check()
-        stems = torch.from_numpy(clip.stems)[None].to(device)
-        mix = stems.sum(1)
-        with torch.no_grad():
-            found = network(mix)
-            losses.append(separation_loss(found, stems, mix).item())
-        apart = (stems, found - stems, mix[:, None] / len(names) - stems)
-        sums = np.stack([x[0].double().square().sum((1, 2)).cpu().numpy() for x in apart])
-        energies[clip.song] = energies.get(clip.song, np.zeros_like(sums)) + sums
-    figures = {}
-    for place, name in enumerate(names):
-        sounding = [
-            sums[:, place] for song, sums in energies.items() if not _is_silent(song, place, clips)
-        ]
-        own = [_db(true, error) for true, error, _ in sounding]
-        shared = [_db(true, error) for true, _, error in sounding]
-        figures[name] = StemFigures(
-            float(np.mean(own)) if own else None, float(np.mean(shared)) if shared else None
-        )
-    if all(one.sdr_db is None for one in figures.values()):
-        raise InputError(
-            "The held-out songs are silent where they would be listened to.",
-            "Hold out other songs with --valid.",
-        )
-    return float(np.mean(losses)), figures
-
-
-def _is_silent(song: str, stem: int, clips: list[Clip]) -> bool:
-    own = [clip.stems[stem].astype(np.float64) for clip in clips if clip.song == song]
-    energy = np.array([sum(np.vdot(samples, samples) for samples in own)])
-    return bool(is_silent(energy, sum(samples.size for samples in own)).item())
-
-
-def mean_sdr(figures: Mapping[str, StemFigures]) -> float:
-    """Mean SDR over the stems that have one."""
-    return float(np.mean([one.sdr_db for one in figures.values() if one.sdr_db is not None]))
-
-
-def _db(signal: float, error: float) -> float:
-    if not math.isfinite(error):
-        return -_MOST_DB
-    ratio = 10 * math.log10(signal / error) if error > 0 else _MOST_DB
-    return min(max(ratio, -_MOST_DB), _MOST_DB)

@@ -135,7 +135,7 @@ def train(
     if before is not None:
         _check_begun(before.progress.recipe, options)
         options = msgspec.structs.replace(options, seed=before.progress.recipe.seed)
-    with tempfile.TemporaryDirectory(dir=_scratch_root(), prefix="training-") as scratch:
+    with _scratch_folder() as scratch:
         songs, held_out = _open(Path(folder), options, Path(scratch), job.part(0.0, 0.02))
         silent = silent_stems(songs, job.part(0.02, 0.03))
         notes = tuple(f"{shown(song)}: {shown(stem)} is silent." for song, stem in silent)
@@ -222,12 +222,13 @@ def _as(kind: type, value: object) -> object:
     return kind(value)
 
 
-def _scratch_root() -> Path:
-    """Where formats are decoded to that cannot be read at any place: our cache."""
+def _scratch_folder() -> tempfile.TemporaryDirectory[str]:
+    """In our cache, for formats that cannot be read at any place; gone in the end."""
     root = cache_dir()
     with writing(root):
         root.mkdir(parents=True, exist_ok=True)
-    return root
+        # Some systems do not remove a file that is mapped into memory.
+        return tempfile.TemporaryDirectory(dir=root, prefix="training-", ignore_cleanup_errors=True)
 
 
 # -- songs ------------------------------------------------------------------------------
