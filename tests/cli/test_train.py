@@ -1,5 +1,6 @@
 """`workstation train` as it is typed, and the engine that comes out of it."""
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -16,21 +17,33 @@ from workstation.cli import cli
 ONE = {"OMP_NUM_THREADS": "1"}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, program):
+def trained(tmp_path_factory):
     """A folder with songs, a network that learnt from them for a moment, and a song."""
     folder = tmp_path_factory.mktemp("trained")
     write_songs(folder / "songs", 3, rate=4000)
     mix = sum(stems_of(9, seconds=6.0).values())
     write_audio(folder / "song.wav", mix, 8000, "float32")
-    made = program(
-        *("train", "songs", "--out", "my.safetensors", "--network", "spectrogram"),
-        *("--minutes", "0.01", "--batch", "2", "--device", "cpu"),
-        cwd=folder,
-        **ONE,
-    )
-    assert made.returncode == 0, made.stderr
+    arguments = "train songs --out my.safetensors --network spectrogram --batch 2 --device cpu"
+    made = run(folder, f"{arguments} --minutes 0.01")
+    assert made.exit_code == 0, made.stderr
     return folder, made
+
+
+def run(folder, arguments):
+    """Run a command in this process: torch takes seconds to load."""
+    with contextlib.chdir(folder):
+        return CliRunner().invoke(cli, arguments.split())
 
 
 def test_it_prints_the_file_and_says_how_good_it_is(trained):
@@ -60,15 +73,10 @@ def test_its_file_is_an_engine(trained, program):
     assert card["summary"].startswith("Your own spectrogram network; learnt from 2 songs, 0.2 min")
 
 
-def test_it_trains_on_and_reports_as_json(trained, program):
+def test_it_trains_on_and_reports_as_json(trained):
     folder, _ = trained
-    done = program(
-        *("train", "songs", "--out", "my.safetensors", "--resume"),
-        *("--minutes", "0.01", "--device", "cpu", "--json"),
-        cwd=folder,
-        **ONE,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run(folder, "train songs --out my.safetensors --resume --epochs 1 --minutes 0.01 --json")
+    assert done.exit_code == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["network"] == "spectrogram"
     assert report["steps"] >= 2
@@ -87,11 +95,10 @@ def test_it_trains_on_and_reports_as_json(trained, program):
         ("separate song.wav --engine my.safetensors --models-dir .", 2, "a file already"),
     ],
 )
-def test_errors_are_in_words(trained, monkeypatch, arguments, code, words):
+def test_errors_are_in_words(trained, arguments, code, words):
     folder, _ = trained
-    monkeypatch.chdir(folder)
     (folder / "dsp.safetensors").touch()
-    done = CliRunner().invoke(cli, arguments.split())
+    done = run(folder, arguments)
     assert done.exit_code == code, done.output
     assert words in done.stderr
 
@@ -111,7 +118,7 @@ def test_stopped_by_the_user_it_can_be_gone_on_with(trained):
     while "Learning" not in (line := process.stderr.readline()):
         assert line, "it ended"
     process.send_signal(signal.SIGINT)
-    words = process.communicate(timeout=30)[1]
+    words = process.communicate(timeout=120)[1]
     assert process.returncode == 130
     assert "Add --resume to go on from there." in words
     assert (folder / "long.training").is_file()

@@ -84,12 +84,12 @@ def train(training, songs, out, epochs, *, minutes=None, job=None, seen=None):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_network_learns_to_do_better_than_the_mix_shared_out(songs, tmp_path, kind):
-    recipe = tiny_recipe(kind, steps_per_epoch=20, learning_rate=5e-3)
+    recipe = tiny_recipe(kind, steps_per_epoch=24, learning_rate=5e-3)
     seen = []
-    assert train(Training(recipe, "cpu"), songs, tmp_path / "my.safetensors", 3, seen=seen) == (
-        "3 epochs"
+    assert train(Training(recipe, "cpu"), songs, tmp_path / "my.safetensors", 2, seen=seen) == (
+        "2 epochs"
     )
-    assert [number for number, _ in seen] == [1, 2, 3]
+    assert [number for number, _ in seen] == [1, 2]
     first, last = seen[0][1], seen[-1][1]
     assert last.loss < 0.95 * first.loss
     assert last.held_out_loss < first.held_out_loss
@@ -166,9 +166,9 @@ def test_a_network_that_was_deleted_is_written_again(songs, tmp_path):
 def test_more_epochs_can_be_added_later(songs, tmp_path):
     recipe = tiny_recipe("spectrogram")
     whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
-    train(Training(recipe, "cpu"), songs, whole, 4)
-    train(Training(recipe, "cpu"), songs, parts, 2)
-    train(resumed(state_of(parts), "cpu"), songs, parts, 4)
+    train(Training(recipe, "cpu"), songs, whole, 2)
+    train(Training(recipe, "cpu"), songs, parts, 1)
+    train(resumed(state_of(parts), "cpu"), songs, parts, 2)
     assert parts.read_bytes() == whole.read_bytes()
     assert state_of(parts).read_bytes() == state_of(whole).read_bytes()
 
@@ -190,10 +190,9 @@ def test_a_run_that_ends_between_two_epochs_leaves_the_course_as_it_is(songs, tm
             assert torch.equal(tensor, ends[1][1][name]), name
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_the_seed_decides_everything(songs, tmp_path, seed):
+def test_the_seed_decides_everything(songs, tmp_path):
     runs = []
-    for name, own in (("a", seed), ("b", seed), ("c", seed + 7)):
+    for name, own in (("a", 3), ("b", 3), ("c", 10)):
         torch.manual_seed(len(runs))  # What others do with chance does not matter.
         train(Training(tiny_recipe("waveform", seed=own), "cpu"), songs, tmp_path / name, 1)
         runs.append((tmp_path / name).read_bytes())

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 # Seconds of computing per second of stereo audio on two cores, with the sizes that are usual.
-_COST = {"waveform": 0.03, "spectrogram": 0.03}
+_COST = {"waveform": 0.02, "spectrogram": 0.04}
 
 
 def trained_file(name: str, options: EngineOptions) -> Path | None:
