@@ -35,6 +35,7 @@ def test_importing_the_package_loads_nothing_heavy():
         ["takes", "--help"],
         ["batch", "--help"],
         ["evaluate", "--help"],
+        ["train", "--help"],
         ["completion", "bash"],
     ],
 )
@@ -60,7 +61,7 @@ def test_the_help_of_export_reads_the_table_of_targets_and_loads_no_more():
 
 
 @pytest.mark.parametrize(
-    "name", ["Session", "open", "BeatGrid", "probe", "engine_cards", "batch", "evaluate"]
+    "name", ["Session", "open", "BeatGrid", "probe", "engine_cards", "batch", "evaluate", "train"]
 )
 def test_a_public_name_loads_no_network_and_no_plotting(name):
     assert not modules_after(f"import workstation; workstation.{name}") & {

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from workstation.studio.batch import BatchOptions, batch
     from workstation.studio.evaluation import evaluate
     from workstation.studio.player import Connections
+    from workstation.studio.training import TrainingOptions, train
 
 __version__ = "0.1.0"
 
@@ -43,6 +44,7 @@ __all__ = [
     "JobContext",
     "OutputOptions",
     "Session",
+    "TrainingOptions",
     "WorkstationError",
     "batch",
     "engine_cards",
@@ -50,6 +52,7 @@ __all__ = [
     "open",
     "probe",
     "read_audio",
+    "train",
     "write_audio",
 ]
 
@@ -62,6 +65,7 @@ _HOMES = {
     "workstation.studio.batch": ("BatchOptions", "batch"),
     "workstation.studio.evaluation": ("evaluate",),
     "workstation.studio.player": ("Connections",),
+    "workstation.studio.training": ("TrainingOptions", "train"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -17,6 +17,7 @@ from workstation.audio.encode import (
     suffix_of,
     write_audio,
 )
+from workstation.audio.excerpts import Excerpts
 from workstation.audio.files import atomic_file, file_sha256, need_space, writing
 from workstation.audio.float_wav import FloatWav, map_samples
 from workstation.audio.loudness import Loudness
@@ -34,6 +35,7 @@ __all__ = [
     "Bext",
     "Cue",
     "Encoding",
+    "Excerpts",
     "FloatArray",
     "FloatWav",
     "Loop",

@@ -19,6 +19,7 @@ import numpy as np
 from workstation.audio.arrays import FloatArray
 from workstation.audio.damage import truncated
 from workstation.audio.decoders import Decoder, open_decoder
+from workstation.audio.soundfile_decoder import SoundFileDecoder
 from workstation.model import InputError, JobContext
 from workstation.model.names import shown
 
@@ -98,6 +99,17 @@ class AudioReader:
             rate = self.sample_rate_hz
             raise truncated(self._path, self._done / rate, self.frames / rate)
         return samples
+
+    @property
+    def seekable(self) -> bool:
+        """Whether `seek` is exact and cheap in this file."""
+        return isinstance(self._decoder, SoundFileDecoder) and self._decoder.seekable
+
+    def seek(self, frame: int) -> None:
+        """Go on reading at a frame of a `seekable` file."""
+        assert isinstance(self._decoder, SoundFileDecoder)
+        self._decoder.seek(frame)
+        self._done = frame
 
     def __enter__(self) -> Self:
         return self

@@ -16,6 +16,8 @@ _LEFT_TO_FFMPEG = ("OPUS", "ALAC", "MPEG")
 # libsndfile's answer for a FLAC that was streamed and does not know its length.
 _UNKNOWN_FRAMES = 1 << 62
 _STEP_FRAMES = 1 << 15
+# Of constant size per frame, so that a frame is found by its number.
+_SEEKABLE = {"WAV", "AIFF", "W64", "AU"}
 # Writers that count the header as samples promise up to this much too much.
 _HEADER_SLACK_BYTES = 64
 
@@ -119,6 +121,16 @@ class SoundFileDecoder:
             whole_s = self._done / self.sample_rate_hz
             raise truncated(self._path, whole_s, self.promised_s or whole_s) from error
         return np.concatenate(parts, axis=1)
+
+    @property
+    def seekable(self) -> bool:
+        """Whether any frame is found at once."""
+        return self.container in _SEEKABLE and self.codec.startswith(("PCM", "FLOAT", "DOUBLE"))
+
+    def seek(self, frame: int) -> None:
+        """Go on reading at a frame of a `seekable` file."""
+        self._file.seek(frame)
+        self._done = frame
 
     def close(self) -> None:
         """Close the file."""

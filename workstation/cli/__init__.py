@@ -26,6 +26,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "export": "Make a DAW project: stems on the song's tempo map.",
         "templates": "See and make templates: what a project looks like.",
         "batch": "Do all this for a folder of songs.",
+        "train": "Train a separation network on songs whose stems you have.",
     },
     "Remix": {
         "karaoke": "Take the voice out, or leave it as a soft guide.",

@@ -44,11 +44,15 @@ def engines(models_dir: Path | None, *, as_json: bool) -> None:
     A, B and C may be combinations themselves. Stems are matched by what they are: in an
     average of htdemucs and htdemucs_6s, guitar and piano are a part of `other`.
 
+    A network that you trained with `workstation train` is an engine by its file, or by its name
+    with the folder of the file as --models-dir.
+
     \b
     Examples:
       workstation separate song.mp3 --engine htdemucs_ft@vocals
       workstation separate song.mp3 --engine "cascade(htdemucs_ft@vocals,htdemucs_6s)"
       workstation separate song.mp3 --engine "gate(average(htdemucs=2,dsp))"
+      workstation separate song.mp3 --engine my.safetensors
     """
     from workstation.separate import engine_cards
     from workstation.studio.session import engine_options

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from workstation.model import JobContext
     from workstation.studio import Session
 
+_FOLDER_OF_ENGINE = "workstation.folder_of_engine"
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -86,6 +88,35 @@ def session_options(function: F) -> F:
     )(function)
 
 
+def _engine_file(ctx: click.Context, parameter: click.Parameter, name: str | None) -> str | None:
+    """Take the file of a trained network as the engine of that name in the file's folder."""
+    del parameter
+    if name is None or not name.endswith(".safetensors"):
+        return name
+    from workstation.separate.engines import is_taken
+
+    path = Path(name)
+    if not path.is_file() or is_taken(path.stem):
+        raise click.BadParameter(
+            f"{name} is not there."
+            if not path.is_file()
+            else f"{path.stem} is the name of an engine of our own; rename the file."
+        )
+    ctx.meta[_FOLDER_OF_ENGINE] = path.parent
+    return path.stem
+
+
+def _folder_of_engine(
+    ctx: click.Context, parameter: click.Parameter, folder: Path | None
+) -> Path | None:
+    """The folder of models that was named, or that of the engine's file."""
+    del parameter
+    of_engine: Path | None = ctx.meta.get(_FOLDER_OF_ENGINE)
+    if folder is not None and of_engine is not None:
+        raise click.BadParameter("--engine names a file already, which lies in a folder.")
+    return folder or of_engine
+
+
 def separation_options(function: F) -> F:
     """Which engine separates, and from which weights."""
     for option in reversed(
@@ -94,13 +125,16 @@ def separation_options(function: F) -> F:
                 "--engine",
                 metavar="NAME",
                 shell_complete=_complete_engines,
-                help="Separation engine, or several combined; see `workstation engines --help`.  "
-                "[default: auto]",
+                is_eager=True,  # It may say where the models are.
+                callback=_engine_file,
+                help="Separation engine, several combined (see `workstation engines --help`), or "
+                "the .safetensors file of one you trained.  [default: auto]",
             ),
             click.option(
                 "--models-dir",
                 metavar="DIR",
                 type=click.Path(path_type=Path, file_okay=False),
+                callback=_folder_of_engine,
                 help="Folder of your own weights (.safetensors, .th, .yaml bags).",
             ),
             click.option(

@@ -173,13 +173,25 @@ def _one_line(error: BaseException) -> str:
 
 
 def _safetensors_header(path: Path) -> CheckpointHeader:
-    """Read the JSON at the start (format: length as 8 bytes little-endian, then the JSON)."""
+    return _metadata_header(safetensors_metadata(path))
+
+
+def safetensors_metadata(path: Path) -> dict[str, str]:
+    """Read the metadata of a safetensors file, without torch.
+
+    They stand in the JSON at the start (format: length as 8 bytes little-endian, then the JSON).
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError, KeyError: It is no safetensors file, or has no metadata.
+    """
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= _MAX_HEADER_BYTES:
             raise ValueError("it is no safetensors file")
         text = file.read(length)
-    return _metadata_header(json.loads(text)["__metadata__"])
+    metadata: dict[str, str] = json.loads(text)["__metadata__"]
+    return metadata
 
 
 def _metadata_header(metadata: dict[str, str]) -> CheckpointHeader:

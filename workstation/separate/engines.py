@@ -45,7 +45,7 @@ def engine(name: str, options: EngineOptions) -> Separator:
     if name in _OWN:
         return _load(_OWN[name])(options)
     if name in demucs_names(options.models_dir):
-        return make_demucs(name, options)
+        return _own_file(name, options) or make_demucs(name, options)
     plugins = _plugins()
     if name in plugins:
         return _load_plugin(plugins[name])(options)
@@ -112,6 +112,19 @@ def choose_engine(name: str, options: EngineOptions) -> Choice:
         f"Engine: {EMBEDDED}, which needs no download; the weights of {DEFAULT_NETWORK} are not "
         f"on this machine and {why}.",
     )
+
+
+def is_taken(name: str) -> bool:
+    """Whether a name has a meaning that a file of that name in the user's folder cannot have."""
+    return name in {*_OWN, "auto", "imported"}
+
+
+def _own_file(name: str, options: EngineOptions) -> Separator | None:
+    """The engine of a network that the user trained; None if the model is another one."""
+    from workstation.separate.trained_engine import TrainedEngine, trained_file
+
+    path = trained_file(name, options)
+    return None if path is None else TrainedEngine(name, path, options)
 
 
 def _load(place: str) -> EngineFactory:

@@ -47,7 +47,7 @@ def pair_songs(references: Path, estimates: Path) -> tuple[list[SongPair], list[
     Raises:
         InputError: A folder holds no song, or none of one is in the other.
     """
-    true, estimated = _songs(references), _songs(estimates)
+    true, estimated = songs_at(references), songs_at(estimates)
     if len(true) == len(estimated) == 1 and {references, estimates} <= {
         *true.values(),
         *estimated.values(),
@@ -77,8 +77,12 @@ def _last(name: str) -> str:
     return name.rpartition("/")[2]
 
 
-def _songs(root: Path) -> dict[str, Path]:
-    """Songs below a path by their names: folders of stems, stem files, sessions."""
+def songs_at(root: Path) -> dict[str, Path]:
+    """Songs below a path by their names: folders of stems, stem files, sessions.
+
+    Raises:
+        InputError: There are none.
+    """
     if _is_song(root):
         return {shown(_song_name(root, root.resolve().name)): root}
     if not root.is_dir():
