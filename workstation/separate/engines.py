@@ -16,13 +16,24 @@ from workstation.separate.protocol import EngineCard, EngineFactory, EngineOptio
 PLUGIN_GROUP = "workstation.separators"
 DEFAULT_NETWORK = "htdemucs"
 EMBEDDED = "dsp"
+FAMILIES = ("instrument", "texture", "place")
 
 # Where the factory of each of our own engines lives; it is imported when it is asked for.
 _OWN = {
     "dsp": "workstation.separate.dsp:make_dsp",
-    "hpss": "workstation.separate.hpss:make_hpss",
-    "repet-sim": "workstation.separate.repet_sim:make_repet_sim",
     "nmf": "workstation.separate.nmf:make_nmf",
+    "nmf-is": "workstation.separate.nmf:make_nmf_is",
+    "hpss": "workstation.separate.hpss:make_hpss",
+    "repet": "workstation.separate.repet:make_repet",
+    "repet-sim": "workstation.separate.repet_sim:make_repet_sim",
+    "2dft": "workstation.separate.ft2d:make_ft2d",
+    "rpca": "workstation.separate.rpca:make_rpca",
+    "mid-side": "workstation.separate.centre:make_mid_side",
+    "centre": "workstation.separate.centre:make_centre",
+    "adress": "workstation.separate.adress:make_adress",
+    "duet": "workstation.separate.duet:make_duet",
+    "projet": "workstation.separate.projet:make_projet",
+    "fastica": "workstation.separate.fastica:make_fastica",
 }
 
 
@@ -62,7 +73,8 @@ def engine(name: str, options: EngineOptions) -> Separator:
 def engine_cards(options: EngineOptions) -> list[EngineCard]:
     """Cards of all engines: ours, the demucs family, the user's own, plug-ins.
 
-    A plug-in that cannot be loaded is left out; naming it says why.
+    They come by family: those that know instruments first, then texture, place, and others. A
+    plug-in that cannot be loaded is left out; naming it says why.
     """
     from workstation.separate.demucs_engine import demucs_names
 
@@ -71,7 +83,8 @@ def engine_cards(options: EngineOptions) -> list[EngineCard]:
     for name in _plugins():
         with contextlib.suppress(UnavailableError):
             cards.append(engine(name, options).card)
-    return cards
+    known = {family: place for place, family in enumerate(FAMILIES)}
+    return sorted(cards, key=lambda card: known.get(card.family, len(known)))
 
 
 def choose_engine(name: str, options: EngineOptions) -> Choice:
