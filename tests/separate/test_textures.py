@@ -29,7 +29,7 @@ def loop_and_melody():
 
 @pytest.mark.parametrize(
     ("maker", "gain_db"),
-    [(Repet(), 10.0), (Ft2d(), 6.0), (Rpca(), 6.0)],
+    [(Repet(), 10.0), (Ft2d(), 5.0), (Rpca(), 5.0)],
     ids=["repet", "2dft", "rpca"],
 )
 def test_the_melody_is_told_from_the_loop(loop_and_melody, maker, gain_db):

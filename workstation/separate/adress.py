@@ -63,7 +63,7 @@ class Adress(msgspec.Struct, frozen=True):
         width: How far from the centre (0) to the sides (1) the centre goes.
     """
 
-    width: float = 0.3
+    width: float = 0.4
     chunk_s: float = 60.0
     overlap_s: float = 2.0
 
@@ -78,7 +78,7 @@ class Adress(msgspec.Struct, frozen=True):
             code_licence="MIT",
             min_channels=2,
             max_channels=2,
-            realtime_factor=0.05,
+            realtime_factor=0.02,
             source="Barry, Lawlor, Coyle, DAFx 2004",
         )
 

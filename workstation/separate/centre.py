@@ -91,7 +91,7 @@ class Centre(msgspec.Struct, frozen=True):
             code_licence="MIT",
             min_channels=2,
             max_channels=2,
-            realtime_factor=0.02,
+            realtime_factor=0.01,
             source="Lee, Center Cut, 2004; Irwan & Aarts, JAES 50(11), 2002",
         )
 

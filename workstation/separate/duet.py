@@ -61,7 +61,9 @@ def find_places(spectrum: ComplexArray, sources: int, *, most_delay: float) -> l
     weight = (levels[0] / loudest) * (levels[1] / loudest)
     used = weight > 1e-12
     ratio = (levels[1][used] / levels[0][used]).astype(np.float64)
-    attenuation = ratio - 1 / ratio
+    # What is louder on one side than the histogram holds counts at its edge.
+    inside = _MOST_ATTENUATION * (1 - 1 / _CELLS)
+    attenuation = np.clip(ratio - 1 / ratio, -inside, inside)
     omega = np.broadcast_to(np.pi / last * np.arange(1, bins), weight.shape)
     delay = -np.angle(right[used] * np.conj(left[used]) / loudest) / omega[used]
     cells, edges, delay_edges = np.histogram2d(
@@ -139,7 +141,7 @@ class Duet(msgspec.Struct, frozen=True):
             code_licence="MIT",
             min_channels=2,
             max_channels=2,
-            realtime_factor=0.04,
+            realtime_factor=0.01,
             source="Yilmaz & Rickard, IEEE TSP 52(7), 2004",
         )
 

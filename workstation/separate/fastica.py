@@ -100,7 +100,7 @@ class FastIca(msgspec.Struct, frozen=True):
             code_licence="MIT",
             min_channels=2,
             max_channels=2,
-            realtime_factor=0.01,
+            realtime_factor=0.002,
             source="Hyvärinen & Oja, Neural Networks 13, 2000",
         )
 

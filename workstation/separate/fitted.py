@@ -9,7 +9,7 @@ from workstation.model import EngineError, InputError, JobContext
 from workstation.separate.protocol import EngineCard, FloatArray, Separator
 
 
-def check_channels(card: EngineCard, channels: int, name: str = "The mix") -> None:
+def check_channels(card: EngineCard, channels: int, name: str = "The song") -> None:
     """Find out before the work whether an engine can work on so many channels.
 
     Args:

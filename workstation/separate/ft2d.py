@@ -5,8 +5,8 @@ pattern that comes back regularly, whatever its period; a voice is spread over t
 point is a peak if it is the largest of its neighbourhood, and the neighbourhood spans more than
 the standard deviation of the whole plane. The peaks alone, transformed back, are the background
 B; all else is the foreground F (Seetharaman, Pishdadian, Pardo, "Music/voice separation using
-the 2D Fourier transform", WASPAA 2017). The mask is B² / (B² + F²); where B > F it is above one
-half, which is the binary mask of the paper.
+the 2D Fourier transform", WASPAA 2017). The mask is |B| / (|B| + |F|); where |B| > |F| it is above
+one half, which is the binary mask of the paper (and costs 1 dB of SDR).
 """
 
 from __future__ import annotations
@@ -62,10 +62,9 @@ def ft2d_mask(
     peaks = spectral_peaks(np.abs(plane), neighbourhood=neighbourhood)
     job.check()
     # The transform is linear: the foreground is what the peaks leave of the spectrogram.
-    background = np.real(ifft2(plane * peaks))
-    foreground = (magnitude - background) ** 2
-    background **= 2
-    total = background + foreground
+    kept = np.real(ifft2(plane * peaks))
+    background = np.abs(kept)
+    total = background + np.abs(magnitude - kept)
     mask: FloatArray = np.divide(background, total, out=np.ones_like(magnitude), where=total > 0)
     return mask
 
@@ -78,7 +77,7 @@ class Ft2d(msgspec.Struct, frozen=True):
         high_pass_hz: Below this everything is background: no voice sings there.
     """
 
-    neighbourhood: tuple[int, int] = (25, 1)
+    neighbourhood: tuple[int, int] = (15, 1)
     high_pass_hz: float = 100.0
     chunk_s: float = 40.0
     overlap_s: float = 4.0

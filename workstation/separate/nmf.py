@@ -132,7 +132,7 @@ class Nmf(msgspec.Struct, frozen=True):
             stems=_STEMS,
             family="instrument",
             code_licence="MIT",
-            realtime_factor=0.06 if self.divergence == "kl" else 0.1,
+            realtime_factor=0.06 if self.divergence == "kl" else 0.08,
             source=f"{_SOURCES[self.divergence]}; guided by HPSS (Fitzgerald, DAFx 2010)",
             revision="2" if self.divergence == "kl" else "1",
         )

@@ -131,7 +131,7 @@ class Projet(msgspec.Struct, frozen=True):
             code_licence="MIT",
             min_channels=2,
             max_channels=2,
-            realtime_factor=0.5,
+            realtime_factor=0.15,
             source="Fitzgerald, Liutkus, Badeau, ICASSP 2016",
         )
 

@@ -117,7 +117,7 @@ class Repet(msgspec.Struct, frozen=True):
             stems=("background", "foreground"),
             family="texture",
             code_licence="MIT",
-            realtime_factor=0.02,
+            realtime_factor=0.01,
             source="Rafii & Pardo, IEEE TASLP 21(1), 2013",
         )
 

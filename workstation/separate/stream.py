@@ -77,7 +77,7 @@ def separate_file(
     with open_audio(source, job=job) as reader, ExitStack() as stack:
         if reader.frames is None:
             raise InputError(f"The length of {source} is not known.", "Convert it to WAV or FLAC.")
-        check_channels(engine.card, reader.channels, source.name)
+        check_channels(engine.card, reader.channels)
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             files = {
