@@ -1,5 +1,7 @@
 """What all classical engines promise: any length and level, the same every time, no surprise."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -93,6 +95,18 @@ def test_it_can_be_stopped_between_steps_and_tells_how_far_it_is(name):
         engine(name, OPTIONS).separate(music(seconds=6.0), RATE, job)
     assert told == sorted(told)
     assert len(told) <= 5
+
+
+def test_no_engine_works_long_without_looking_whether_to_stop(monkeypatch):
+    looked = []
+    monkeypatch.setattr(JobContext, "check", lambda job: looked.append(time.process_time()))
+    for name in ALL:
+        mix = music(seconds=12.0)
+        began = time.process_time()
+        looked[:] = [began]
+        engine(name, OPTIONS).separate(mix, RATE, JobContext())
+        steps = np.diff([*looked, time.process_time()])
+        assert steps.max() < 0.5, (name, steps.max())
 
 
 @pytest.mark.parametrize("name", STEREO)

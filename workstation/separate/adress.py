@@ -64,8 +64,8 @@ class Adress(msgspec.Struct, frozen=True):
     """
 
     width: float = 0.4
-    chunk_s: float = 60.0
-    overlap_s: float = 2.0
+    chunk_s: float = 20.0
+    overlap_s: float = 1.0
 
     @property
     def card(self) -> EngineCard:

@@ -77,8 +77,8 @@ def centre_spectrum(spectrum: ComplexArray) -> ComplexArray:
 class Centre(msgspec.Struct, frozen=True):
     """The `centre` engine."""
 
-    chunk_s: float = 60.0
-    overlap_s: float = 2.0
+    chunk_s: float = 20.0
+    overlap_s: float = 1.0
 
     @property
     def card(self) -> EngineCard:

@@ -55,7 +55,13 @@ def start_model(spectrum: ComplexArray, sources: int, places: int) -> Model:
     )
 
 
-def improve(model: Model, spectrum: ComplexArray, towards: FloatArray, kernel: FloatArray) -> Model:
+def improve(
+    model: Model,
+    spectrum: ComplexArray,
+    towards: FloatArray,
+    kernel: FloatArray,
+    job: JobContext | None = None,
+) -> Model:
     """One multiplicative update of P, then of Q.
 
     Args:
@@ -63,11 +69,14 @@ def improve(model: Model, spectrum: ComplexArray, towards: FloatArray, kernel: F
         spectrum: The mix: complex64, shape (2, windows, bins).
         towards: Directions of the projections, shape (projections, 2).
         kernel: K above, shape (projections, places).
+        job: Cancellation in.
     """
+    job = job or JobContext()
     spectrograms = np.empty_like(model.spectrograms)
     heard = kernel @ model.shares
     up, down = np.zeros(model.shares.shape), np.zeros(model.shares.shape)
     for start in range(0, spectrum.shape[1], _BLOCK_WINDOWS):
+        job.check()
         part = slice(start, start + _BLOCK_WINDOWS)
         flat = spectrum[:, part].reshape(2, -1)
         level = np.abs(towards @ flat)
@@ -85,13 +94,19 @@ def improve(model: Model, spectrum: ComplexArray, towards: FloatArray, kernel: F
 
 
 def split(
-    model: Model, spectrum: ComplexArray, towards: FloatArray, kernel: FloatArray
+    model: Model,
+    spectrum: ComplexArray,
+    towards: FloatArray,
+    kernel: FloatArray,
+    job: JobContext | None = None,
 ) -> ComplexArray:
     """The spectra of the sources: complex64, shape (sources, 2, windows, bins)."""
+    job = job or JobContext()
     heard = kernel @ model.shares
     back = np.linalg.pinv(towards).astype(np.float32)
     stems = np.empty((len(model.spectrograms), *spectrum.shape), np.complex64)
     for start in range(0, spectrum.shape[1], _BLOCK_WINDOWS):
+        job.check()
         part = slice(start, start + _BLOCK_WINDOWS)
         flat = spectrum[:, part].reshape(2, -1)
         projected = towards @ flat
@@ -149,11 +164,10 @@ class Projet(msgspec.Struct, frozen=True):
         kernel = np.abs(towards @ at.T)
         model = start_model(spectrum, self.sources, self.places)
         for step in range(self.iterations):
-            job.check()
             job.report(0.05 + 0.85 * step / self.iterations)
-            model = improve(model, spectrum, towards, kernel)
+            model = improve(model, spectrum, towards, kernel, job)
         order = np.argsort(np.arange(self.places) @ model.shares)
-        found = split(model, spectrum, towards, kernel)
+        found = split(model, spectrum, towards, kernel, job)
         stems = {}
         for name, index in zip(self.card.stems, order, strict=True):
             job.check()
