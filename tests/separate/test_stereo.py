@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workstation.model import JobContext
+from workstation.model import JobContext, UsageError
+from workstation.separate import EngineOptions, engine
 from workstation.separate.adress import Adress, azimuth
 from workstation.separate.centre import Centre, MidSide, centre_spectrum
 from workstation.separate.duet import Duet, find_places
@@ -85,6 +86,24 @@ def test_duet_leaves_stems_silent_for_which_there_is_no_source():
     assert np.allclose(stems["source_1"], solo, atol=1e-5)
     assert not stems["source_2"].any()
     assert not stems["source_3"].any()
+
+
+@pytest.mark.parametrize("name", ["duet-2", "projet-4"])
+def test_the_number_of_sources_stands_behind_the_name(trio, name):
+    maker = engine(name, EngineOptions())
+    assert maker.card.name == name
+    assert maker.card.stems == tuple(f"source_{n}" for n in range(1, int(name[-1]) + 1))
+    assert maker.card.summary.startswith(name[-1])
+    mix = sum(trio)[:, :RATE]
+    stems = maker.separate(mix, RATE, JobContext())
+    assert tuple(stems) == maker.card.stems
+    assert np.abs(sum(stems.values()) - mix).max() < 1e-4
+
+
+@pytest.mark.parametrize("name", ["duet-1", "duet-9", "adress-2"])
+def test_a_number_that_makes_no_sense_is_no_engine(name):
+    with pytest.raises(UsageError, match=name):
+        engine(name, EngineOptions())
 
 
 def test_projet_tells_three_panned_voices_apart_and_keeps_their_places(trio):

@@ -37,7 +37,8 @@ def engines(models_dir: Path | None, *, as_json: bool) -> None:
     """List the separation engines: stems, speed, licences and downloads.
 
     The cost is seconds of computing per second of stereo audio on two CPU cores. Engines that
-    tell stems apart by their place in the stereo image need two channels.
+    tell stems apart by their place in the stereo image need two channels; duet and projet take
+    the number of sources behind their name: duet-2, projet-4.
 
     \b
     Engines can be combined. The name of an engine may be, in quotes for the shell:

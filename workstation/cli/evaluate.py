@@ -59,7 +59,7 @@ _MEANS = {"sdr_db", "si_sdr_db", "bleed_db", "ceiling_db"}
 @click.option(
     "--ceiling",
     is_flag=True,
-    help="Score the ideal ratio mask of the true stems as well: what masks reach at most.",
+    help="Score the ideal ratio mask of the true stems as well, about the most masks reach.",
 )
 @click.option(
     "--jobs",

@@ -134,8 +134,8 @@ class Duet(msgspec.Struct, frozen=True):
     def card(self) -> EngineCard:
         """What this engine can do."""
         return EngineCard(
-            name="duet",
-            summary="Three sources, left to right, by level and delay of the channels.",
+            name="duet" if self.sources == 3 else f"duet-{self.sources}",
+            summary=f"{self.sources} sources, left to right, by level and delay of the channels.",
             stems=tuple(f"source_{number}" for number in range(1, self.sources + 1)),
             family="place",
             code_licence="MIT",
@@ -164,7 +164,7 @@ class Duet(msgspec.Struct, frozen=True):
         return stems
 
 
-def make_duet(options: EngineOptions) -> Separator:
+def make_duet(options: EngineOptions, sources: int = 3) -> Separator:
     """Make the engine; it needs no weights, so the options do not matter to it."""
     del options
-    return Duet()
+    return Duet(sources=sources)

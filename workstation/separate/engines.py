@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import difflib
 import importlib
+import re
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 
 import msgspec
@@ -36,6 +38,9 @@ _OWN = {
     "fastica": "workstation.separate.fastica:make_fastica",
 }
 
+# These make as many sources as a number behind their name says: `duet-2`.
+_COUNTED = re.compile(r"(duet|projet)-([2-8])")
+
 
 class Choice(msgspec.Struct, frozen=True):
     """An engine that will do the work, and in words why it was taken (if it was not named)."""
@@ -55,6 +60,9 @@ def engine(name: str, options: EngineOptions) -> Separator:
 
     if name in _OWN:
         return _load(_OWN[name])(options)
+    counted = _COUNTED.fullmatch(name)
+    if counted:
+        return _load(_OWN[counted[1]])(options, int(counted[2]))
     if name in demucs_names(options.models_dir):
         return make_demucs(name, options)
     plugins = _plugins()
@@ -127,9 +135,9 @@ def choose_engine(name: str, options: EngineOptions) -> Choice:
     )
 
 
-def _load(place: str) -> EngineFactory:
+def _load(place: str) -> Callable[..., Separator]:
     module, _, attribute = place.partition(":")
-    factory: EngineFactory = getattr(importlib.import_module(module), attribute)
+    factory: Callable[..., Separator] = getattr(importlib.import_module(module), attribute)
     return factory
 
 

@@ -139,8 +139,9 @@ class Projet(msgspec.Struct, frozen=True):
     def card(self) -> EngineCard:
         """What this engine can do."""
         return EngineCard(
-            name="projet",
-            summary="Three sources, left to right, also where they overlap; in blocks of 40 s.",
+            name="projet" if self.sources == 3 else f"projet-{self.sources}",
+            summary=f"{self.sources} sources, left to right, also where they overlap; "
+            "in blocks of 40 s.",
             stems=tuple(f"source_{number}" for number in range(1, self.sources + 1)),
             family="place",
             code_licence="MIT",
@@ -175,7 +176,7 @@ class Projet(msgspec.Struct, frozen=True):
         return stems
 
 
-def make_projet(options: EngineOptions) -> Separator:
+def make_projet(options: EngineOptions, sources: int = 3) -> Separator:
     """Make the engine; it needs no weights, so the options do not matter to it."""
     del options
-    return Projet()
+    return Projet(sources=sources)

@@ -103,7 +103,7 @@ def evaluate(  # noqa: PLR0913  (what a user may choose)
         estimates: The same for the estimates; songs belong together by their names.
         out: Folder for the scores of each song; None is `workstation-scores`.
         plots: Draw box plots and spectrograms into this folder; needs matplotlib.
-        ceiling: Score the ideal ratio mask as well: what engines that mask can reach at most.
+        ceiling: Score the ideal ratio mask as well: about the most engines that mask reach.
         jobs: Songs at once, one process and thread each; None is one per core, at most 8.
         overwrite: Replace plots that are there.
         job: Progress out, cancellation in.
