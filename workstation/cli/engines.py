@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _HEADINGS = {
     "instrument": "By instrument",
     "texture": "By texture: what repeats, what sounds on",
-    "place": "By place in the stereo image",
+    "place": "By place in the stereo image; of two channels",
 }
 
 _models_dir = click.option(

@@ -86,7 +86,8 @@ def engine_cards(options: EngineOptions) -> list[EngineCard]:
     """
     from workstation.separate.demucs_engine import demucs_names
 
-    names = [*_OWN, *demucs_names(options.models_dir)]
+    others = [name for name in _OWN if name != EMBEDDED]
+    names = [EMBEDDED, *demucs_names(options.models_dir), *others]
     cards = [engine(name, options).card for name in names]
     for name in _plugins():
         with contextlib.suppress(UnavailableError):

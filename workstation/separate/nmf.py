@@ -134,7 +134,7 @@ class Nmf(msgspec.Struct, frozen=True):
             code_licence="MIT",
             realtime_factor=0.06 if self.divergence == "kl" else 0.08,
             source=f"{_SOURCES[self.divergence]}; guided by HPSS (Fitzgerald, DAFx 2010)",
-            revision="2" if self.divergence == "kl" else "1",
+            revision="3" if self.divergence == "kl" else "1",
         )
 
     def separate(self, mix: FloatArray, rate_hz: int, job: JobContext) -> dict[str, FloatArray]:
