@@ -7,7 +7,8 @@ SONGS holds a folder per song with `drums`, `bass`, `other`, `vocals` and `mix` 
 whole song. Where the reference is silent there is no SDR: what leaks there is given in dB
 relative to the mix, in brackets. Columns beside the engines: the mix over four as the
 estimate of every stem, and masks from the ratio of the true magnitudes (window 4096, hop
-1024), which is about the ceiling of anything that only masks.
+1024), which is about the ceiling of anything that only masks. A foreground or
+centre counts as vocals, what is percussive as drums.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from workstation.separate import EngineOptions, engine
 from workstation.separate.consistency import share_residual
 from workstation.separate.stream import ChunkPlan
 
+# What stems of other names are estimates of.
+STAND_FOR = {"foreground": "vocals", "centre": "vocals", "percussive": "drums"}
 STEMS = ("drums", "bass", "other", "vocals")
 
 
@@ -72,7 +75,7 @@ def separate(name, mix, rate):
             gain[-plan.overlap :] = 1 - ramp
         for stem, audio in stems.items():
             out[stem][:, start : start + chunk.shape[1]] += audio * gain
-    return out
+    return {STAND_FOR.get(stem, stem): audio for stem, audio in out.items()}
 
 
 def figure(reference, estimate, mix):

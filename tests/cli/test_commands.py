@@ -185,6 +185,11 @@ def test_the_tables_list_engines_models_and_the_machine(tmp_path, program):
         card["name"] for card in cards
     }
     assert all(card["code_licence"] and card["stems"] for card in cards)
+    assert {"texture", "place"} <= {card["family"] for card in cards}
+    table = program("engines", cwd=tmp_path).stdout
+    for heading in ("By instrument", "By texture", "By place in the stereo image"):
+        assert heading in table
+    assert all(card["name"] in table and card["summary"] in table for card in cards)
     models = json.loads(program("models", "--json", cwd=tmp_path).stdout)
     assert all(row["licence"] for row in models)
     doctor = program("doctor", cwd=tmp_path, WORKSTATION_CACHE_DIR=str(tmp_path))

@@ -72,6 +72,21 @@ def test_a_folder_of_songs_is_scored_summed_up_and_kept(songs, program):
     assert len(list((songs / "workstation-scores").glob("*.json"))) == 2
 
 
+def test_the_ceiling_is_shown_where_it_is_asked_for_and_kept(songs, program):
+    without = program("evaluate", "true", "made", cwd=songs, COLUMNS="120")
+    assert "Ceiling" not in without.stdout
+    made = program("evaluate", "true", "made", "--ceiling", "--json", cwd=songs)
+    found = json.loads(made.stdout)
+    for song in found["songs"]:
+        for scores in song["stems"].values():
+            # These stems hardly overlap, so masks could part them well; noise was added to them.
+            assert scores["ceiling_db"] > 8
+    kept = {p: p.stat().st_mtime_ns for p in (songs / "workstation-scores").iterdir()}
+    table = program("evaluate", "true", "made", "--ceiling", cwd=songs, COLUMNS="120")
+    assert table.stdout.count("Ceiling") == 2
+    assert kept == {p: p.stat().st_mtime_ns for p in (songs / "workstation-scores").iterdir()}
+
+
 def test_the_tables_show_every_song_and_the_summary(songs, program):
     made = program("evaluate", "true", "made", cwd=songs, COLUMNS="120")
     assert made.returncode == 0, made.stderr

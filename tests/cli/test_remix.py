@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.conftest import RATE
 from tests.cli.test_commands import check_error
-from workstation.audio import read_audio
+from workstation.audio import read_audio, write_audio
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +77,13 @@ def test_combined_engines_stand_where_a_name_does(folder, program):
     check_error(
         program("separate", "song.remix", "--engine", "max(dsp,hpss)", cwd=folder), 2, "makes no"
     )
+
+
+def test_an_engine_for_stereo_tells_so_of_a_mono_song_before_it_works(tmp_path, program):
+    tone = 0.1 * np.sin(np.arange(RATE, dtype=np.float32) / 7)[None]
+    write_audio(tmp_path / "voice.wav", tone, RATE, "float32")
+    made = program("separate", "voice.wav", "--engine", "duet", cwd=tmp_path)
+    check_error(made, 3, '"voice" has one channel')
+    assert "hpss" in made.stderr
+    assert not (tmp_path / "voice.remix" / "stems").exists()
+    assert program("separate", "voice.wav", "--engine", "repet", cwd=tmp_path).returncode == 0

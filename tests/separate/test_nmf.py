@@ -76,3 +76,39 @@ def test_silence_in_silence_out(frames):
     for stem in Nmf().separate(np.zeros((1, frames), np.float32), 44100, JobContext()).values():
         assert stem.shape == (1, frames)
         assert not stem.any()
+
+
+def is_divergence(power, model):
+    ratio = power.astype(np.float64) / model
+    return float(np.sum(ratio - np.log(ratio) - 1))
+
+
+def test_each_iteration_lowers_the_divergence_of_itakura_and_saito():
+    power = np.random.default_rng(1).exponential(1, (80, 50)).astype(np.float32)
+    values = [
+        is_divergence(power, nmf(power, 6, iterations=n, seed=0, divergence="is", job=JobContext()))
+        for n in (1, 2, 4, 8, 16, 32)
+    ]
+    assert values == sorted(values, reverse=True)
+
+
+def test_with_itakura_and_saito_it_fits_as_well_as_the_published_implementation():
+    from sklearn.decomposition import NMF
+
+    rng = np.random.default_rng(2)
+    power = (rng.gamma(1, 1, (120, 4)) @ rng.gamma(1, 1, (4, 70))).astype(np.float32)
+    power *= rng.exponential(1, power.shape).astype(np.float32) + 1e-3
+    ours = nmf(power, 5, iterations=200, seed=0, divergence="is", job=JobContext())
+    peer = NMF(5, solver="mu", beta_loss="itakura-saito", max_iter=200, random_state=0, tol=0)
+    theirs = peer.fit_transform(power) @ peer.components_
+    assert is_divergence(power, ours) < 1.03 * is_divergence(power, theirs)
+
+
+def test_a_quiet_part_counts_as_a_loud_one_for_itakura_and_saito():
+    # The same pattern, loud in some bins and 60 dB below in others.
+    rng = np.random.default_rng(4)
+    loud = (rng.random((60, 1)) + 0.1) @ (rng.random((1, 20)) + 0.1)
+    quiet = 1e-6 * ((rng.random((60, 1)) + 0.1) @ (rng.random((1, 20)) + 0.1))
+    power = np.concatenate([loud, quiet], axis=1).astype(np.float32)
+    model = nmf(power, 2, iterations=400, seed=0, divergence="is", job=JobContext())
+    assert np.abs(np.log(model[:, 20:] / power[:, 20:])).mean() < 0.1

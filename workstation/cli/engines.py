@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from workstation.cli.options import json_option
 from workstation.cli.terminal import cells, command, console, print_json, say, table
+from workstation.model.names import shown
+
+if TYPE_CHECKING:
+    from workstation.separate.protocol import EngineCard
+
+# What the engines of a family tell stems apart by.
+_HEADINGS = {
+    "instrument": "By instrument",
+    "texture": "By texture: what repeats, what sounds on",
+    "place": "By place in the stereo image; of two channels",
+}
 
 _models_dir = click.option(
     "--models-dir",
@@ -24,7 +36,9 @@ _models_dir = click.option(
 def engines(models_dir: Path | None, *, as_json: bool) -> None:
     """List the separation engines: stems, speed, licences and downloads.
 
-    The cost is seconds of computing per second of stereo audio on two CPU cores.
+    The cost is seconds of computing per second of stereo audio on two CPU cores. Engines that
+    tell stems apart by their place in the stereo image need two channels; duet and projet take
+    the number of sources behind their name: duet-2, projet-4.
 
     \b
     Engines can be combined. The name of an engine may be, in quotes for the shell:
@@ -54,6 +68,8 @@ def engines(models_dir: Path | None, *, as_json: bool) -> None:
       workstation separate song.mp3 --engine "gate(average(htdemucs=2,dsp))"
       workstation separate song.mp3 --engine my.safetensors
     """
+    from rich.text import Text
+
     from workstation.separate import engine_cards
     from workstation.studio.session import engine_options
 
@@ -61,20 +77,28 @@ def engines(models_dir: Path | None, *, as_json: bool) -> None:
     if as_json:
         print_json(cards)
         return
-    rows = table("Engine", "Stems", "Cost", "Weights", "What it is", right=("Cost",))
-    for card in cards:
-        rows.add_row(
-            *cells(
-                card.name,
-                " ".join(card.stems),
-                f"{card.realtime_factor:g}",
-                card.download or "none needed",
-                card.summary,
-            )
-        )
+    rows = table("Engine", "What it makes, and what it is", "Cost", "Download", right=("Cost",))
+    for index, (heading, family) in enumerate(_by_family(cards).items()):
+        if index:
+            rows.add_row()
+        rows.add_row("", Text(heading, style="bold"))
+        for card in family:
+            words = Text(shown(" ".join(card.stems)))
+            words.append("\n" + shown(card.summary), style="dim")
+            download = card.download or "–"
+            rows.add_row(*cells(card.name, words, f"{card.realtime_factor:g}", download))
     console().print(rows)
     say("Cost: seconds of computing per second of audio on two processor cores.")
     say("Engines can be combined: see `workstation engines --help`.")
+
+
+def _by_family(cards: list[EngineCard]) -> dict[str, list[EngineCard]]:
+    """The cards below their headings, in their order; those of no known family come last."""
+    found: dict[str, list[EngineCard]] = {}
+    for card in cards:
+        found.setdefault(_HEADINGS.get(card.family, "Others"), []).append(card)
+    order = [*_HEADINGS.values(), "Others"]
+    return {heading: found[heading] for heading in order if heading in found}
 
 
 @click.command(short_help="List weights: which are here, which can be downloaded.")

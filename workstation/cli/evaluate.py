@@ -29,8 +29,9 @@ _COLUMNS = {
     "SAR": "sar_db",
     "Bleed": "bleed_db",
 }
+_CEILING = {"Ceiling": "ceiling_db"}
 # Over songs: means of what is measured over the whole, medians of medians.
-_MEANS = {"sdr_db", "si_sdr_db", "bleed_db"}
+_MEANS = {"sdr_db", "si_sdr_db", "bleed_db", "ceiling_db"}
 
 
 @click.command(short_help="Score stems against the true ones: SDR, SIR, SAR, bleed.")
@@ -56,6 +57,11 @@ _MEANS = {"sdr_db", "si_sdr_db", "bleed_db"}
     help="Draw box plots and spectrograms as PNG and SVG; needs matplotlib.",
 )
 @click.option(
+    "--ceiling",
+    is_flag=True,
+    help="Score the ideal ratio mask of the true stems as well, about the most masks reach.",
+)
+@click.option(
     "--jobs",
     type=click.IntRange(min=1),
     metavar="N",
@@ -72,6 +78,7 @@ def evaluate(
     plots: Path | None,
     jobs: int | None,
     *,
+    ceiling: bool,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -89,11 +96,13 @@ def evaluate(
       SIR      without what is left of other stems
       SAR      without what belongs to no stem
       Bleed    what sounds while the stem is silent, against the mix; lower is better
+      Ceiling  SDR of the ideal ratio mask on the sum of the true stems (with --ceiling)
 
     \b
     Examples:
       workstation evaluate "true stems" stems
       workstation evaluate musdb18hq/test estimates --csv scores.csv
+      workstation evaluate "true stems" stems --ceiling
     """
     from workstation.studio.evaluation import check_csv, write_csv
     from workstation.studio.evaluation import evaluate as run
@@ -102,39 +111,46 @@ def evaluate(
         check_csv(csv_path, overwrite=overwrite)
     with job_with_progress() as job:
         found = run(
-            references, estimates, out=out, plots=plots, jobs=jobs, overwrite=overwrite, job=job
+            references,
+            estimates,
+            out=out,
+            plots=plots,
+            ceiling=ceiling,
+            jobs=jobs,
+            overwrite=overwrite,
+            job=job,
         )
     if csv_path is not None:
         write_csv(found, csv_path)
     if as_json:
         print_json(found)
     else:
-        _print(found)
+        _print(found, {**_COLUMNS, **_CEILING} if ceiling else _COLUMNS)
     _say_what_is_missing(found)
     if found.failures:
         raise SystemExit(found.failures[0].exit_code)
 
 
-def _print(found: Evaluation) -> None:
+def _print(found: Evaluation, columns: dict[str, str]) -> None:
     out = console()
-    rows = table("Song", "Stem", *_COLUMNS, right=tuple(_COLUMNS))
+    rows = table("Song", "Stem", *columns, right=tuple(columns))
     for song in found.songs:
         name = song.song
         for stem, scores in song.stems.items():
-            rows.add_row(*cells(name, stem, *(_db(getattr(scores, f)) for f in _COLUMNS.values())))
+            rows.add_row(*cells(name, stem, *(_db(getattr(scores, f)) for f in columns.values())))
             name = ""  # Once is enough.
     out.print(rows)
     if len(found.songs) < 2:
         return
-    over_all = table("Stem", "Songs", *_COLUMNS, right=("Songs", *_COLUMNS))
+    over_all = table("Stem", "Songs", *columns, right=("Songs", *columns))
     for stem, one in found.summary.items():
         figures = [
-            _db((one.mean if field in _MEANS else one.median)[field]) for field in _COLUMNS.values()
+            _db((one.mean if field in _MEANS else one.median)[field]) for field in columns.values()
         ]
         over_all.add_row(*cells(stem, one.songs, *figures))
     out.print()
     out.print(over_all)
-    say("Over songs: means of SDR, SI-SDR and bleed; medians of the others.")
+    say("Over songs: means of SDR, SI-SDR, bleed and ceiling; medians of the others.")
 
 
 def _db(value: float | None) -> str:

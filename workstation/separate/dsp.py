@@ -57,6 +57,7 @@ class Dsp:
             name="dsp",
             summary="Classical cues joined in one soft mask: quick, rough, works anywhere.",
             stems=STEMS,
+            family="instrument",
             code_licence="MIT",
             weights_licence="MIT; fitted in part to drum samples by DrumGizmo.org (CC BY 4.0)",
             realtime_factor=0.05,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import difflib
 import importlib
+import re
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 
 import msgspec
@@ -16,14 +18,28 @@ from workstation.separate.protocol import EngineCard, EngineFactory, EngineOptio
 PLUGIN_GROUP = "workstation.separators"
 DEFAULT_NETWORK = "htdemucs"
 EMBEDDED = "dsp"
+FAMILIES = ("instrument", "texture", "place")
 
 # Where the factory of each of our own engines lives; it is imported when it is asked for.
 _OWN = {
     "dsp": "workstation.separate.dsp:make_dsp",
-    "hpss": "workstation.separate.hpss:make_hpss",
-    "repet-sim": "workstation.separate.repet_sim:make_repet_sim",
     "nmf": "workstation.separate.nmf:make_nmf",
+    "nmf-is": "workstation.separate.nmf:make_nmf_is",
+    "hpss": "workstation.separate.hpss:make_hpss",
+    "repet": "workstation.separate.repet:make_repet",
+    "repet-sim": "workstation.separate.repet_sim:make_repet_sim",
+    "2dft": "workstation.separate.ft2d:make_ft2d",
+    "rpca": "workstation.separate.rpca:make_rpca",
+    "mid-side": "workstation.separate.centre:make_mid_side",
+    "centre": "workstation.separate.centre:make_centre",
+    "adress": "workstation.separate.adress:make_adress",
+    "duet": "workstation.separate.duet:make_duet",
+    "projet": "workstation.separate.projet:make_projet",
+    "fastica": "workstation.separate.fastica:make_fastica",
 }
+
+# These make as many sources as a number behind their name says: `duet-2`.
+_COUNTED = re.compile(r"(duet|projet)-([2-8])")
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -44,6 +60,9 @@ def engine(name: str, options: EngineOptions) -> Separator:
 
     if name in _OWN:
         return _load(_OWN[name])(options)
+    counted = _COUNTED.fullmatch(name)
+    if counted:
+        return _load(_OWN[counted[1]])(options, int(counted[2]))
     if name in demucs_names(options.models_dir):
         return _own_file(name, options) or make_demucs(name, options)
     plugins = _plugins()
@@ -62,16 +81,19 @@ def engine(name: str, options: EngineOptions) -> Separator:
 def engine_cards(options: EngineOptions) -> list[EngineCard]:
     """Cards of all engines: ours, the demucs family, the user's own, plug-ins.
 
-    A plug-in that cannot be loaded is left out; naming it says why.
+    They come by family: those that know instruments first, then texture, place, and others. A
+    plug-in that cannot be loaded is left out; naming it says why.
     """
     from workstation.separate.demucs_engine import demucs_names
 
-    names = [*_OWN, *demucs_names(options.models_dir)]
+    others = [name for name in _OWN if name != EMBEDDED]
+    names = [EMBEDDED, *demucs_names(options.models_dir), *others]
     cards = [engine(name, options).card for name in names]
     for name in _plugins():
         with contextlib.suppress(UnavailableError):
             cards.append(engine(name, options).card)
-    return cards
+    known = {family: place for place, family in enumerate(FAMILIES)}
+    return sorted(cards, key=lambda card: known.get(card.family, len(known)))
 
 
 def choose_engine(name: str, options: EngineOptions) -> Choice:
@@ -116,7 +138,7 @@ def choose_engine(name: str, options: EngineOptions) -> Choice:
 
 def is_taken(name: str) -> bool:
     """Whether a name has a meaning that a file of that name in the user's folder cannot have."""
-    return name in {*_OWN, "auto", "imported"}
+    return name in {*_OWN, "auto", "imported"} or _COUNTED.fullmatch(name) is not None
 
 
 def _own_file(name: str, options: EngineOptions) -> Separator | None:
@@ -127,9 +149,9 @@ def _own_file(name: str, options: EngineOptions) -> Separator | None:
     return None if path is None else TrainedEngine(name, path, options)
 
 
-def _load(place: str) -> EngineFactory:
+def _load(place: str) -> Callable[..., Separator]:
     module, _, attribute = place.partition(":")
-    factory: EngineFactory = getattr(importlib.import_module(module), attribute)
+    factory: Callable[..., Separator] = getattr(importlib.import_module(module), attribute)
     return factory
 
 

@@ -5,8 +5,32 @@ from __future__ import annotations
 import numpy as np
 
 from workstation.audio import resample
-from workstation.model import EngineError, JobContext
-from workstation.separate.protocol import FloatArray, Separator
+from workstation.model import EngineError, InputError, JobContext
+from workstation.separate.protocol import EngineCard, FloatArray, Separator
+
+
+def check_channels(card: EngineCard, channels: int, name: str = "The song") -> None:
+    """Find out before the work whether an engine can work on so many channels.
+
+    Args:
+        card: Of the engine.
+        channels: How many there are.
+        name: Of what has them.
+
+    Raises:
+        InputError: The engine needs stereo, and a channel has no partner.
+    """
+    if all(
+        len(group) >= card.min_channels for group in _channel_groups(channels, card.max_channels)
+    ):
+        return
+    there = (
+        "has one channel" if channels == 1 else f"has {channels} channels, one without a partner"
+    )
+    raise InputError(
+        f"{name} {there}; {card.name} tells stems apart by the difference of two.",
+        "Choose an engine that needs no stereo, such as dsp, hpss or repet.",
+    )
 
 
 def separate_fitted(
@@ -18,9 +42,11 @@ def separate_fitted(
         An array of the shape of `mix` for every stem of the engine's card, in its order.
 
     Raises:
+        InputError: The engine needs stereo, and a channel has no partner.
         EngineError: The engine broke its contract.
     """
     card = engine.card
+    check_channels(card, mix.shape[0])
     rate = card.sample_rate_hz or rate_hz
     groups = _channel_groups(mix.shape[0], card.max_channels)
     stems = {name: np.empty_like(mix) for name in card.stems}

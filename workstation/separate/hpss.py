@@ -76,6 +76,7 @@ class Hpss(msgspec.Struct, frozen=True):
             name="hpss",
             summary="What sounds on and what is struck: quick, classical, for teaching and drums.",
             stems=stems if self.margin == (1.0, 1.0) else (*stems, "residual"),
+            family="texture",
             code_licence="MIT",
             realtime_factor=0.01,
             source="Fitzgerald, DAFx 2010; Driedger, Müller, Disch, ISMIR 2014",

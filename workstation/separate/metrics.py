@@ -282,6 +282,7 @@ class StemScores(msgspec.Struct, frozen=True):
         bleed_db: Power of the estimate in the seconds in which the stem is silent (under
             −80 dBFS), relative to that of the mix there; lower is better.
         silent_s: How many such seconds there are.
+        ceiling_db: SDR of the ideal ratio mask on the sum of the true stems, if it was asked for.
     """
 
     sdr_db: float | None
@@ -292,6 +293,7 @@ class StemScores(msgspec.Struct, frozen=True):
     sar_db: float | None
     bleed_db: float | None
     silent_s: float
+    ceiling_db: float | None = None
 
 
 class _Powers:

@@ -37,6 +37,7 @@ def combined_card(
         code_licence=_listed(card.code_licence for card in cards) or "MIT",
         weights_licence=_listed(card.weights_licence for card in cards),
         download=_listed(card.download for card in cards),
+        min_channels=max(card.min_channels for card in cards),
         realtime_factor=round(times * sum(card.realtime_factor for card in cards) + more, 3),
         source=_listed(card.source for card in cards) or "",
         revision="+".join(card.revision for card in cards),

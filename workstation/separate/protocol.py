@@ -23,10 +23,12 @@ class EngineCard(msgspec.Struct, frozen=True, kw_only=True):
         name: As it is typed: `htdemucs`, `dsp`, `hpss`.
         summary: One line on what it does and what it is good for.
         stems: Names of the stems it makes, in the order of tracks.
+        family: By what it tells stems apart: `instrument`, `texture` or `place`; empty for others.
         code_licence: SPDX name of the licence of the engine's code.
         weights_licence: Licence of the weights in words; None if it has none.
         download: What must be downloaded before it works, with size; None if nothing.
         sample_rate_hz: The one rate it works at; None if it works at any.
+        min_channels: Channels it must be given together: 2 if it works on stereo only.
         max_channels: Channels it can take at once; None for any number.
         realtime_factor: Seconds of computing per second of stereo audio on two CPU cores.
         source: Paper or project it comes from.
@@ -37,10 +39,12 @@ class EngineCard(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     summary: str
     stems: tuple[str, ...]
+    family: str = ""
     code_licence: str
     weights_licence: str | None = None
     download: str | None = None
     sample_rate_hz: int | None = None
+    min_channels: int = 1
     max_channels: int | None = None
     realtime_factor: float
     source: str

@@ -121,6 +121,7 @@ class RepetSim(msgspec.Struct, frozen=True):
             name="repet-sim",
             summary="What repeats and what varies over it: the voice of a song with a loop.",
             stems=("background", "foreground"),
+            family="texture",
             code_licence="MIT",
             realtime_factor=0.04,
             source="Rafii & Pardo, ISMIR 2012",

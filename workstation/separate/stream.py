@@ -23,7 +23,7 @@ import numpy as np
 from workstation.audio import AudioReader, FloatWav, open_audio, writing
 from workstation.model import EngineError, InputError, JobContext
 from workstation.separate.consistency import Sharing, block_frames, share_residual
-from workstation.separate.fitted import separate_fitted
+from workstation.separate.fitted import check_channels, separate_fitted
 from workstation.separate.protocol import FloatArray, Seamless, Separator, Whole
 
 STATE_FILE = "state.json"
@@ -71,7 +71,7 @@ def separate_file(
         Path of every stem, in the order of the engine's card.
 
     Raises:
-        InputError: The source cannot be read.
+        InputError: The source cannot be read, or has too few channels for the engine.
         OutputError: The stems cannot be written.
         EngineError: The engine broke its contract.
         CancelledError: The job was cancelled; the state stays for the next time.
@@ -81,6 +81,7 @@ def separate_file(
     with open_audio(source, job=job) as reader, ExitStack() as stack:
         if reader.frames is None:
             raise InputError(f"The length of {source} is not known.", "Convert it to WAV or FLAC.")
+        check_channels(engine.card, reader.channels)
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             files = {

@@ -21,7 +21,7 @@ from workstation.studio.side_by_side import side_by_side
 from workstation.studio.stem_sets import SongPair, StemFile, pair_songs, stems_at
 
 FIGURES = (
-    "sdr_db", "si_sdr_db", "window_sdr_db", "isr_db", "sir_db", "sar_db", "bleed_db",
+    "sdr_db", "si_sdr_db", "window_sdr_db", "isr_db", "sir_db", "sar_db", "bleed_db", "ceiling_db",
 )  # fmt: skip
 DEFAULT_OUT = Path("workstation-scores")
 # Scores made by other rules are not taken for these.
@@ -69,19 +69,25 @@ class Evaluation(msgspec.Struct, frozen=True):
 
 
 class _Kept(msgspec.Struct, frozen=True):
-    """Scores as they are kept, with what they were made from: path, size, time of change."""
+    """Scores as they are kept, with what they were made from: path, size, time of change.
+
+    Attributes:
+        ceiling: Whether the ceiling was asked for.
+    """
 
     revision: str
     inputs: list[tuple[str, int, int]]
     scores: SongScores
+    ceiling: bool = False
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913  (what a user may choose)
     references: Path | str,
     estimates: Path | str,
     *,
     out: Path | str | None = None,
     plots: Path | str | None = None,
+    ceiling: bool = False,
     jobs: int | None = None,
     overwrite: bool = False,
     job: JobContext | None = None,
@@ -97,6 +103,7 @@ def evaluate(
         estimates: The same for the estimates; songs belong together by their names.
         out: Folder for the scores of each song; None is `workstation-scores`.
         plots: Draw box plots and spectrograms into this folder; needs matplotlib.
+        ceiling: Score the ideal ratio mask as well: about the most engines that mask reach.
         jobs: Songs at once, one process and thread each; None is one per core, at most 8.
         overwrite: Replace plots that are there.
         job: Progress out, cancellation in.
@@ -114,7 +121,7 @@ def evaluate(
     pairs, alone = pair_songs(Path(references), Path(estimates))
     kept_in = DEFAULT_OUT if out is None else Path(out)
     scoring = job.part(0.0, 0.8 if plots is not None else 1.0)
-    songs, failures = _score_all(pairs, kept_in, jobs or _cores(), scoring)
+    songs, failures = _score_all(pairs, kept_in, jobs or _cores(), scoring, ceiling=ceiling)
     found = Evaluation(songs, _summary(songs), failures, tuple(alone))
     if plots is not None:
         from workstation.studio.score_plots import draw
@@ -131,11 +138,12 @@ def _cores() -> int:
 
 
 def _score_all(
-    pairs: list[SongPair], out: Path, at_once: int, job: JobContext
+    pairs: list[SongPair], out: Path, at_once: int, job: JobContext, *, ceiling: bool
 ) -> tuple[tuple[SongScores, ...], tuple[Failure, ...]]:
     by_name = {pair.name: pair for pair in pairs}
     works = {
-        name: lambda step, pair=pair: _score(pair, out, step) for name, pair in by_name.items()
+        name: lambda step, pair=pair: _score(pair, out, step, ceiling=ceiling)
+        for name, pair in by_name.items()
     }
     scores: dict[str, SongScores] = {}
     errors: dict[str, WorkstationError] = {}
@@ -154,7 +162,7 @@ def _score_all(
     return tuple(scores[name] for name in by_name if name in scores), tuple(failures)
 
 
-def _score(pair: SongPair, out: Path, job: JobContext) -> SongScores:
+def _score(pair: SongPair, out: Path, job: JobContext, *, ceiling: bool) -> SongScores:
     """The scores of one song: those that are kept, if its files are as they were."""
     true, estimated = stems_at(pair.reference), stems_at(pair.estimate)
     inputs = [_state_of(stem) for stem in (*true, *estimated)]
@@ -163,11 +171,15 @@ def _score(pair: SongPair, out: Path, job: JobContext) -> SongScores:
         kept = msgspec.json.decode(file.read_bytes(), type=_Kept)
     except (OSError, msgspec.MsgspecError):
         kept = None  # Not there, or not ours: it is made anew.
-    if kept is not None and kept.revision == _REVISION and kept.inputs == inputs:
+    if (
+        kept is not None
+        and (kept.revision, kept.inputs) == (_REVISION, inputs)
+        and (kept.ceiling or not ceiling)
+    ):
         return kept.scores
-    scores = score_in_worker(ScoringOrder(pair.name, tuple(true), tuple(estimated)), job)
+    scores = score_in_worker(ScoringOrder(pair.name, tuple(true), tuple(estimated), ceiling), job)
     with atomic_file(file) as partial:
-        made = _Kept(_REVISION, inputs, scores)
+        made = _Kept(_REVISION, inputs, scores, ceiling)
         partial.write_bytes(msgspec.json.format(msgspec.json.encode(made)))
     return scores
 

@@ -8,7 +8,7 @@ true ones among them interfere all the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 
 import msgspec
@@ -18,6 +18,7 @@ from workstation.audio import AudioInfo, AudioReader, FloatArray, open_audio, pr
 from workstation.model import InputError, JobContext, WorkstationError
 from workstation.model.names import shown
 from workstation.separate.child import Trade, decode_path, give_order, take_order
+from workstation.separate.ideal import ceilings_db
 from workstation.separate.metrics import StemScores, score_stems
 from workstation.studio.stem_sets import StemFile
 
@@ -35,11 +36,12 @@ _TRADE = Trade(
 
 
 class ScoringOrder(msgspec.Struct, frozen=True):
-    """A song to score: its name, its true stems, its estimates."""
+    """A song to score: its name, its true stems, its estimates; whether with the ceiling."""
 
     song: str
     references: tuple[StemFile, ...]
     estimates: tuple[StemFile, ...]
+    ceiling: bool = False
 
 
 class SongScores(msgspec.Struct, frozen=True):
@@ -95,12 +97,18 @@ def score_song(order: ScoringOrder, job: JobContext) -> SongScores:
     notes = song.check()
     own = [places[stem.name.lower()] for stem in both]
     found = score_stems(
-        song.pieces(job),
+        song.pieces(job.part(0.0, 0.7 if order.ceiling else 1.0)),
         stems=len(true),
         own=own,
         channels=song.channels,
         rate_hz=song.rate_hz,
     )
+    if order.ceiling:
+        ceilings = ceilings_db(song.true_pieces(job.part(0.7, 1.0)), song.rate_hz, job=job)
+        found = [
+            msgspec.structs.replace(scores, ceiling_db=ceilings[place])
+            for scores, place in zip(found, own, strict=True)
+        ]
     names = [order.references[place].name for place in own]
     estimates, references = {s.name for s in both}, {s.name.lower() for s in both}
     return SongScores(
@@ -172,19 +180,28 @@ class _Song:
 
     def pieces(self, job: JobContext) -> _Pieces:
         """A function that reads the song in pieces."""
-        return _Pieces(self, [*self._references, *self._estimates], len(self._references), job)
+        stems = [*self._references, *self._estimates]
+        # The song is read twice: for the filters, then window by window.
+        return _Pieces(self, stems, len(self._references), 2, job)
+
+    def true_pieces(self, job: JobContext) -> Callable[[int], Iterator[FloatArray]]:
+        """A function that reads the true stems alone in pieces."""
+        read = _Pieces(self, self._references, len(self._references), 1, job)
+        return lambda frames: (true for true, _ in read(frames))
 
 
 class _Pieces:
     """Reads a song from its start, as often as it is called; see `metrics.Pieces`."""
 
-    def __init__(self, song: _Song, stems: list[StemFile], true: int, job: JobContext) -> None:
+    def __init__(
+        self, song: _Song, stems: list[StemFile], true: int, times: int, job: JobContext
+    ) -> None:
         self._song, self._stems, self._true, self._job = song, stems, true, job
-        self._readings = 0
+        self._readings, self._times = 0, times
 
     def __call__(self, frames: int) -> Iterator[tuple[FloatArray, FloatArray]]:
-        # The song is read twice: for the filters, then window by window.
-        step = self._job.part(0.5 * self._readings, 0.5 * self._readings + 0.5, "scoring")
+        share = 1 / self._times
+        step = self._job.part(share * self._readings, share * (self._readings + 1), "scoring")
         self._readings += 1
         with ExitStack() as stack:
             readers = [

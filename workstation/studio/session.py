@@ -164,14 +164,18 @@ class Session:
         Raises:
             UsageError: There is no such engine.
             UnavailableError: The engine cannot work here; the remedy says how it could.
+            InputError: The engine needs stereo, and the song is not.
             CancelledError: The job was cancelled; the next call goes on from there.
         """
+        from workstation.separate.fitted import check_channels
+
         choice = self._choose(engine, options)
         if choice is None:
             return self.stems
         options = options or engine_options()
         if say is not None and choice.why:
             say(choice.why)
+        check_channels(choice.card, self.song.source.channels, f'"{shown(self.song.title)}"')
         key = f"{self.song.source.sha256}:{choice.card.name}:{choice.card.revision}"
         with self._editing():
             if not self._are_made_with(choice.card.name, key):
