@@ -67,7 +67,7 @@ def write_aaf(plan: Plan, folder: Path, job: JobContext) -> Written:
     import aaf2
 
     work = folder / ".audio"
-    options = msgspec.structs.replace(plan.options, encoding="pcm24")
+    options = msgspec.structs.replace(plan.options, encoding="pcm24")  # No float in an AAF.
     files = write_stems(plan.project, work, options, job.part(0.0, 0.4))
     digests = [file_sha256(work / name, job.part(0.4, 0.4)) for name in files.names]
     path = folder / (ascii_name(plan.project.title, fallback="Song") + ".aaf")

@@ -403,8 +403,8 @@ ARDOUR = Target(
     encodings=tuple(_DATA_FORMATS),
     layout=frozenset(LayoutPart) - {LayoutPart.GROUPS},
     confirmed=(
-        "Confirmed by Ardour 7.3 itself: it opens the session, has every beat within a sample, and "
-        "its own export is the sum of the stems."
+        "Confirmed by Ardour 7.3 itself: it opens such sessions, has every beat within a sample, "
+        "and exports the sum of the tracks that are not muted and go to the master."
     ),
     write=write_ardour,
 )

@@ -58,9 +58,11 @@ def _sum_check(plan: Plan, *, sums: bool) -> str:
     tracks = f"Tracks: {len(plan.project.tracks)}, none of them stretched."
     if not sums:
         return tracks
+    lead_s = plan.project.lead_frames / plan.project.sample_rate_hz
+    start = f"at {lead_s:.6f} s" if lead_s else "from the very start"
     return (
-        f"{tracks} Put the song itself on one more track, from the very start, and turn its phase "
-        "round. Together all are silent."
+        f"{tracks} Put the song itself on one more track, {start}, and turn its phase round. "
+        "Together all are silent."
     )
 
 

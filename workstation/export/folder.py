@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from workstation.audio import need_space, writing
+from workstation.export.earlier import files_in, free_place, touched, words_on_kept, write_list
 from workstation.export.project import ExportOptions, Project
 from workstation.export.readme import SIGNATURE, readme_text
 from workstation.export.stem_files import audio_bytes, check_stems
@@ -59,7 +60,9 @@ def check_export(name: str, out: Path, options: ExportOptions) -> None:
     if options.own_project is not None:
         _check_own_project(target, options.own_project)
     place = out / name
-    if not (place.exists() or place.is_symlink()):
+    with writing(place):
+        there = place.exists() or place.is_symlink()
+    if not there:
         return
     if not options.overwrite:
         raise ExistsError(
@@ -139,15 +142,30 @@ def export(
             with SessionLock(work):
                 written = target.write(plan, work, job if also is None else job.part(0.0, 0.8))
                 more = [] if also is None else also(work, job.part(0.8, 1.0))
+                theirs = _theirs(final, options.own_project)
+                kept = free_place(final) if theirs else None
+                if kept is not None:
+                    more = [words_on_kept(theirs, kept), *more]
                 report = _fill(plan, project, target, work, written, more)
                 job.check()
             (work / LOCK_FILE).unlink()
-            _put_in_place(work, final)
+            write_list(work)
+            _put_in_place(work, final, kept)
         except BaseException:
             shutil.rmtree(work, ignore_errors=True)
             raise
     job.report(1.0)
     return report
+
+
+def _theirs(final: Path, own_project: Path | None) -> list[str]:
+    """What in an earlier export is not ours alone."""
+    if not final.exists():
+        return []
+    names = touched(final)
+    if own_project is not None and own_project.resolve().is_relative_to(final.resolve()):
+        names.insert(0, own_project.name)
+    return list(dict.fromkeys(names))
 
 
 def _clear(work: Path) -> None:
@@ -175,15 +193,10 @@ def _fill(
     )
     text = readme_text(plan, target, dropped)
     (work / _README).write_text(text, encoding="utf-8", newline="\n")
-    files = sorted(
-        p.relative_to(work).as_posix()
-        for p in work.rglob("*")
-        if p.is_file() and p.name != LOCK_FILE
-    )
     return ExportReport(
         target=target.name,
         folder=str(work.with_name(target.name)),
-        files=tuple(files),
+        files=tuple(files_in(work)),
         open_with=written.open_with,
         dropped=dropped,
         lead_in=where_it_starts(plan, target),
@@ -248,19 +261,28 @@ def _bring_back(final: Path) -> None:
         old.rename(final)
 
 
-def _put_in_place(work: Path, final: Path) -> None:
-    """Give the finished folder its name; one that is there stays until the new one is ready."""
+def _put_in_place(work: Path, final: Path, kept: Path | None) -> None:
+    """Give the finished folder its name; one that is there stays until the new one is ready.
+
+    Args:
+        work: The finished folder.
+        final: Its place.
+        kept: Where an earlier one goes that somebody has worked in; None takes it away.
+    """
     for path in work.rglob("*"):
         if path.is_file():
             with path.open("rb+") as file:
                 os.fsync(file.fileno())
-    old = _old(final)
-    shutil.rmtree(old, ignore_errors=True)
+    old = kept or _old(final)
+    if kept is None:
+        shutil.rmtree(old, ignore_errors=True)
     if final.exists():
         final.rename(old)
     try:
         work.rename(final)
     except OSError:
-        _bring_back(final)
+        if old.exists():
+            old.rename(final)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    if kept is None:
+        shutil.rmtree(old, ignore_errors=True)

@@ -40,7 +40,10 @@ def write_logic(plan: Plan, folder: Path, job: JobContext) -> Written:
     # The tempo map and the stems are the song's, so all of the kit is.
     song = msgspec.structs.replace(plan.project, take=None)
     aaf = write_aaf(msgspec.structs.replace(plan, project=song), folder, kit.part(0.4, 1.0))
-    notes = tuple(dict.fromkeys((*files.notes, *aaf.notes)))
+    in_aaf = [f"The AAF: {words}" for words in aaf.notes if words not in files.notes]
+    if plan.options.encoding != "pcm24":
+        in_aaf.append("The encoding in the AAF: it has 24 bits, as AAF knows no float.")
+    notes = (*files.notes, *in_aaf)
     if own is None:
         return Written(open_with=FILE_NAME, notes=notes)
     name = f"{ascii_name(plan.project.title, fallback='Song')}.logicx"

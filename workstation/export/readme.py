@@ -44,7 +44,7 @@ def readme_text(plan: Plan, target: Target, dropped: tuple[str, ...]) -> str:
         elif plan.options.own_project is not None:
             parts += [_wrap("Tracks that were there keep their levels and their devices."), ""]
         elif exact and not any(LOWERED in words for words in dropped):
-            sums = True
+            sums = not any(track.muted or track.made or track.output for track in project.tracks)
             parts += [_wrap(_sum_words(project.tracks)), ""]
         else:
             parts += [_wrap("All tracks are at unity gain."), ""]

@@ -50,16 +50,27 @@ class GridEdits(msgspec.Struct, frozen=True):
     def __bool__(self) -> bool:
         return self != GridEdits()
 
-    def apply(self, grid: BeatGrid | None) -> BeatGrid:
+    def apply(self, grid: BeatGrid | None, duration_s: float) -> BeatGrid:
         """Carry the edits out.
+
+        Args:
+            grid: The grid there is; a song without one gets a steady one, if a tempo is given.
+            duration_s: Length of the song.
 
         Raises:
             ValueError: The result is no beat grid.
         """
         if self.taps_s is not None:
             grid = BeatGrid.from_taps(self.taps_s, beats_per_bar=self.meter or 4)
+        if grid is None and self.bpm is not None:
+            return BeatGrid.constant(
+                bpm=self.bpm,
+                first_beat_s=(self.downbeat_s or 0.0) + (self.shift_ms or 0.0) / 1000,
+                duration_s=duration_s,
+                beats_per_bar=self.meter or 4,
+            )
         if grid is None:
-            raise ValueError("no beats were found that could be edited; give some with --taps")
+            raise ValueError("no beats were found that could be edited; give --tempo or --taps")
         if self.shift_ms is not None:
             grid = grid.shifted(self.shift_ms / 1000)
         if self.halve:
@@ -107,7 +118,7 @@ def analyze_input(
     session = open_session(path, parent=parent, copy_source=copy_source, job=job.part(0.0, 0.2))
     session.analyze(again=again, job=job.part(0.2, 1.0, "Analysing"))
     if edits:
-        session.edit_grid(edits.apply)
+        session.edit_grid(lambda grid: edits.apply(grid, session.song.source.duration_s))
     assert session.analysis is not None
     return session.analysis, session
 

@@ -15,6 +15,7 @@ from workstation.export import (
 )
 from workstation.export.layouts import find_layout
 from workstation.model import (
+    CancelledError,
     ExportReport,
     InputError,
     JobContext,
@@ -79,7 +80,8 @@ def export_to(  # noqa: PLR0913  (what a user may choose)
         every: Go on without a target that cannot be made of this song or in this encoding; its
             report says why. Only if none can be made, the first reason is raised.
     """
-    reports, failures = [], []
+    reports: list[ExportReport] = []
+    failures: list[WorkstationError] = []
     with ExitStack() as stack:
         shared = None
         if len(targets) > 1:
@@ -99,6 +101,14 @@ def export_to(  # noqa: PLR0913  (what a user may choose)
                     shared_stems=shared,
                     job=step,
                 )
+            except CancelledError:
+                if not reports:
+                    raise
+                made = ", ".join(r.target for r in reports if r.problem is None)
+                left = ",".join(targets[index:])
+                raise CancelledError(
+                    f"Stopped. Made before that: {made}.", f"For the rest, run it with --to {left}."
+                ) from None
             except (UsageError, InputError, UnavailableError) as error:
                 failures.append(error)
                 if not every:

@@ -87,7 +87,7 @@ def laid_out(project: Project, layout: Layout | None, job: JobContext) -> Iterat
     if grid is None and made:
         raise InputError(
             f"{shown(project.title)} has no beats, so it can have no {made[0]}.",
-            "Give it a grid with `workstation analyze SONG --bpm 120`, or choose another template.",
+            "Give it some with `workstation analyze SONG --tempo 120`, or choose another template.",
         )
     if grid is not None and layout.lead_in == "padding":
         project = with_lead(project, layout.count_in_bars)

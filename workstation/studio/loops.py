@@ -188,11 +188,11 @@ def plan_cuts(
     for number, section in enumerate(sections, start=1):
         first = _bar_near(grid, section.start_s)
         after = _bar_near(grid, section.end_s)
-        count = min(bars, max(1, after - first))
+        count = min(bars, after - first)  # None in the pick-up before the first bar.
         while count and _frame(grid, first + count, rate_hz) > frames:
             count -= 1
         start = _frame(grid, first, rate_hz)
-        if not count or start < 0 or (found and found[-1].start == start):
+        if count < 1 or start < 0:
             continue
         end = _frame(grid, first + count, rate_hz)
         beats = round(grid.beat_of_bar(first + count) - grid.beat_of_bar(first))

@@ -663,7 +663,7 @@ class Player:
         if self._setup.grid is None:
             raise UsageError(
                 "This song has no beat grid, so it has no beats and bars.",
-                "Use seconds, or give it a grid: `workstation analyze SONG --bpm 120`.",
+                "Use seconds, or give it a grid: `workstation analyze SONG --tempo 120`.",
             )
         return self._setup.grid
 

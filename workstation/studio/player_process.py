@@ -288,7 +288,7 @@ class PlayerProcess:
         if self._order.grid is None:
             raise UsageError(
                 "MIDI clock needs a beat grid, and this song has none.",
-                "Give it one: `workstation analyze SONG --bpm 120`.",
+                "Give it one: `workstation analyze SONG --tempo 120`.",
             )
         from workstation.midi.clock import MidiClock
 
