@@ -47,7 +47,7 @@ class EarlyStems:
     ) -> None:
         self._session, self._say = session, say or (lambda _: None)
         self._job = job or JobContext()
-        self._folder = session.unfinished_folder(engine, options)
+        self._unfinished = session.unfinished(engine, options)
         self._names = session.stem_names(engine, options)
         self._rate_hz = session.song.source.sample_rate_hz
         self._frames = session.song.source.frames
@@ -77,7 +77,8 @@ class EarlyStems:
             WorkstationError: The separation failed.
         """
         if self._thread.is_alive():
-            return finished_frames(self._folder) / self._rate_hz if self._folder else 0.0
+            done = finished_frames(*self._unfinished) if self._unfinished else 0
+            return done / self._rate_hz
         if self._failure is not None:
             raise self._failure
         return self._frames / self._rate_hz
@@ -110,7 +111,7 @@ class EarlyStems:
         self.wait(_LEAD_S)
         session = self._session
         setup = PlayerSetup(
-            stems=session.stems if self.is_finished else self._unfinished(),
+            stems=session.stems if self.is_finished else self._growing(),
             engine=str(session.engine or ""),
             sample_rate_hz=self._rate_hz,
             frames=self._frames,
@@ -121,9 +122,10 @@ class EarlyStems:
         threading.Thread(target=self._hold_back, args=(player,), daemon=True).start()
         return player
 
-    def _unfinished(self) -> dict[str, Path]:
-        assert self._folder is not None
-        return {name: self._folder / f"{name}.wav" for name in self._names}
+    def _growing(self) -> dict[str, Path]:
+        assert self._unfinished is not None  # Otherwise nothing is ready before all is.
+        folder, _ = self._unfinished
+        return {name: folder / f"{name}.wav" for name in self._names}
 
     def _hold_back(self, player: Player) -> None:
         """Let a player wait where the stems are not finished yet."""
