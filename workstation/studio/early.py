@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from workstation.model import CancelledError, JobContext, WorkstationError
+from workstation.model import JobContext, WorkstationError
 from workstation.perform.outputs import OutputOptions
 from workstation.separate import EngineOptions
 from workstation.separate.stream import finished_frames
@@ -93,8 +93,6 @@ class EarlyStems:
         duration_s = self._frames / self._rate_hz
         wanted = duration_s if seconds is None else min(seconds, duration_s)
         while self.ready_s < wanted or (seconds is None and not self.is_finished):
-            if self._job.cancelled and not self._thread.is_alive():
-                raise CancelledError
             time.sleep(_LOOK_EVERY_S / 2)
 
     def player(
