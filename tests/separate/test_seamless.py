@@ -93,7 +93,7 @@ def test_the_first_stems_can_be_heard_while_the_rest_is_computed(tmp_path, model
     looks = []
 
     def look(fraction, label):
-        done = finished_frames(out)
+        done = finished_frames(out, "k")
         if not 0 < done < mix.shape[1]:
             return
         stems = {name: read_audio(out / f"{name}.wav")[0] for name in STEMS}
@@ -106,7 +106,7 @@ def test_the_first_stems_can_be_heard_while_the_rest_is_computed(tmp_path, model
     assert len({done for done, _ in looks}) >= 4
     assert looks[0][0] < 1.2 * RATE
     assert looks[0][1] < 0.5
-    assert finished_frames(out) == mix.shape[1]
+    assert finished_frames(out, "k") == mix.shape[1]
     assert is_finished(out, "k")
 
 
@@ -117,7 +117,7 @@ def test_work_that_was_stopped_goes_on_and_ends_the_same(tmp_path, models):
     for share in (0.3, 0.7):
         with pytest.raises(CancelledError):
             made(tmp_path / "a.wav", engine_for("one", models), out, stopping_at(share))
-    before = finished_frames(out)
+    before = finished_frames(out, "k")
     assert before > 3 * RATE
     fractions = []
     job = JobContext(lambda fraction, _: fractions.append(fraction))
@@ -135,7 +135,8 @@ def test_work_that_does_not_fit_is_begun_anew(tmp_path, models, damage):
     out = tmp_path / "out"
     with pytest.raises(CancelledError):
         made(tmp_path / "a.wav", engine_for("one", models), out, stopping_at(0.6))
-    assert finished_frames(out)
+    assert finished_frames(out, "k")
+    assert finished_frames(out, "another key") == 0
     if damage == "another key":
         state = json.loads((out / "state.json").read_text())
         (out / "state.json").write_text(json.dumps({**state, "key": "x"}))

@@ -21,7 +21,7 @@ from workstation.model import (
     UnavailableError,
     UsageError,
 )
-from workstation.separate import EngineOptions, engine, engine_cards
+from workstation.separate import EngineOptions, engine, engine_cards, worker
 from workstation.separate.worker import Order, log_file, separate_in_worker
 
 PLUGIN = """
@@ -191,3 +191,25 @@ def test_modules_in_the_working_folder_are_not_imported(order, tmp_path, monkeyp
     (tmp_path / "msgspec.py").write_text("raise SystemExit('planted')")
     monkeypatch.chdir(tmp_path)
     assert separate_in_worker(order("copies"), JobContext())["all"].is_file()
+
+
+@pytest.mark.parametrize(
+    ("system", "own", "given"),
+    [
+        ("always [madvise] never", None, True),
+        ("always madvise [never]", None, False),
+        (None, None, False),
+        ("[always] madvise never", "glibc.malloc.check=1", False),
+    ],
+)
+def test_memory_comes_in_huge_pages_where_the_system_has_them(
+    tmp_path, monkeypatch, system, own, given
+):
+    place = tmp_path / "enabled"
+    if system is not None:
+        place.write_text(system)
+    monkeypatch.setattr(worker, "_HUGE_PAGES", place)
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    if own is not None:
+        monkeypatch.setenv("GLIBC_TUNABLES", own)
+    assert ("GLIBC_TUNABLES" in worker._environment()) == given

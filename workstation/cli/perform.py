@@ -197,7 +197,8 @@ def _perform_at_once(
         if not job.cancelled and not early.is_finished:
             say("Separating the rest; Ctrl-C leaves that for the next time.")
             while not job.cancelled and not early.is_finished:
-                early.wait(early.ready_s + 1)
+                early.wait(0)  # Says if it failed.
+                time.sleep(_EVERY_S)
 
 
 class _Start(NamedTuple):

@@ -118,6 +118,8 @@ class OpenVinoNetwork:
 
         self._compiled, self._local = None, threading.local()
         core = openvino.Core()
+        # Otherwise the weights stay mapped beside the copy that the processor works with.
+        core.set_property({"ENABLE_MMAP": False})
         try:
             self._compiled = core.compile_model(
                 self._folder / IR_FILE,

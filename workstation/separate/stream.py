@@ -169,6 +169,8 @@ def _run(
     done, tail = state.load((len(files), reader.channels))
     if any(file.fresh for file in files.values()):
         done, tail = 0, None  # What an earlier run made is gone.
+    if not done:
+        forget_progress(state.folder)
     if done < plan.count:
         _skip(reader, done * plan.hop, job)
     kept = np.zeros((reader.channels, 0), np.float32)
@@ -210,6 +212,8 @@ def _run_seamless(
     done, _ = state.load((len(files), reader.channels))
     if any(file.fresh for file in files.values()):
         done = 0  # What an earlier run made is gone.
+    if not done:
+        forget_progress(state.folder)
     if done == frames:
         return
     # Shares of the residual are found from one block before the frame to go on at.
@@ -278,14 +282,14 @@ def _pieces(reader: AudioReader, frames: int, job: JobContext) -> Iterator[Float
         yield piece
 
 
-def finished_frames(folder: Path) -> int:
-    """How many frames of the stems in a folder are finished, from the beginning on.
+def finished_frames(folder: Path, key: str) -> int:
+    """How many frames of the stems of a key are finished in a folder, from the beginning on.
 
     The stems have their final length from the start; what is not finished is silent in them.
     """
     try:
         state = json.loads((folder / STATE_FILE).read_text())
-        return int(state["done"]) * int(state["plan"]["hop"])
+        return int(state["done"]) * int(state["plan"]["hop"]) if state["key"] == key else 0
     except (OSError, ValueError, KeyError, TypeError):
         return 0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from workstation.model import CancelledError, JobContext, WorkstationError
+from workstation.model import JobContext, WorkstationError
 from workstation.perform.outputs import OutputOptions
 from workstation.separate import EngineOptions
 from workstation.separate.stream import finished_frames
@@ -47,7 +47,7 @@ class EarlyStems:
     ) -> None:
         self._session, self._say = session, say or (lambda _: None)
         self._job = job or JobContext()
-        self._folder = session.unfinished_folder(engine, options)
+        self._unfinished = session.unfinished(engine, options)
         self._names = session.stem_names(engine, options)
         self._rate_hz = session.song.source.sample_rate_hz
         self._frames = session.song.source.frames
@@ -77,7 +77,8 @@ class EarlyStems:
             WorkstationError: The separation failed.
         """
         if self._thread.is_alive():
-            return finished_frames(self._folder) / self._rate_hz if self._folder else 0.0
+            done = finished_frames(*self._unfinished) if self._unfinished else 0
+            return done / self._rate_hz
         if self._failure is not None:
             raise self._failure
         return self._frames / self._rate_hz
@@ -92,8 +93,6 @@ class EarlyStems:
         duration_s = self._frames / self._rate_hz
         wanted = duration_s if seconds is None else min(seconds, duration_s)
         while self.ready_s < wanted or (seconds is None and not self.is_finished):
-            if self._job.cancelled and not self._thread.is_alive():
-                raise CancelledError
             time.sleep(_LOOK_EVERY_S / 2)
 
     def player(
@@ -110,7 +109,7 @@ class EarlyStems:
         self.wait(_LEAD_S)
         session = self._session
         setup = PlayerSetup(
-            stems=session.stems if self.is_finished else self._unfinished(),
+            stems=session.stems if self.is_finished else self._growing(),
             engine=str(session.engine or ""),
             sample_rate_hz=self._rate_hz,
             frames=self._frames,
@@ -121,9 +120,10 @@ class EarlyStems:
         threading.Thread(target=self._hold_back, args=(player,), daemon=True).start()
         return player
 
-    def _unfinished(self) -> dict[str, Path]:
-        assert self._folder is not None
-        return {name: self._folder / f"{name}.wav" for name in self._names}
+    def _growing(self) -> dict[str, Path]:
+        assert self._unfinished is not None  # Otherwise nothing is ready before all is.
+        folder, _ = self._unfinished
+        return {name: folder / f"{name}.wav" for name in self._names}
 
     def _hold_back(self, player: Player) -> None:
         """Let a player wait where the stems are not finished yet."""

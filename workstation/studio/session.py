@@ -176,7 +176,7 @@ class Session:
         if say is not None and choice.why:
             say(choice.why)
         check_channels(choice.card, self.song.source.channels, f'"{shown(self.song.title)}"')
-        key = f"{self.song.source.sha256}:{choice.card.name}:{choice.card.revision}"
+        key = self._key(choice)
         with self._editing():
             if not self._are_made_with(choice.card.name, key):
                 self._make_stems(
@@ -207,10 +207,21 @@ class Session:
 
         return EarlyStems(self, engine, options, say, job)
 
-    def unfinished_folder(self, engine: str | None, options: EngineOptions | None) -> Path | None:
-        """Where `separate` with these arguments makes its stems; None if they are there."""
+    def unfinished(
+        self, engine: str | None, options: EngineOptions | None
+    ) -> tuple[Path, str] | None:
+        """Where `separate` with these arguments makes its stems, and their key.
+
+        None if they are there.
+        """
         choice = self._choose(engine, options)
-        return None if choice is None else self._folder.work / choice.card.name
+        if choice is None or self._are_made_with(choice.card.name, self._key(choice)):
+            return None
+        return self._folder.work / choice.card.name, self._key(choice)
+
+    def _key(self, choice: Choice) -> str:
+        """Changes whenever the stems would be others."""
+        return f"{self.song.source.sha256}:{choice.card.name}:{choice.card.revision}"
 
     def has_stems(self, engine: str | None) -> bool:
         """Whether `separate` with this engine probably finds its stems there."""
