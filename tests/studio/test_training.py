@@ -7,6 +7,7 @@ import torch
 import workstation
 from tests.separate.tiny_songs import RATE, SIZES, STEMS, stems_of, write_song, write_songs
 from workstation import TrainingOptions, train
+from workstation.audio import StemMp4Writer
 from workstation.model import (
     CancelledError,
     ExistsError,
@@ -72,6 +73,25 @@ def test_songs_to_judge_by_can_be_named(folder, tmp_path):
     report = train(folder, tmp_path / "my.safetensors", options=options(valid=tmp_path / "valid"))
     assert report.held_out == ("song 0 (held out)", "song 1 (held out)")
     assert len(report.songs) == 4
+
+
+def test_stem_files_are_learnt_from_as_folders_of_wavs_are(tmp_path):
+    for song in range(2):
+        write_song(tmp_path / "folders" / f"{song}", stems_of(song))
+        path = tmp_path / "files" / f"{song}.stem.mp4"
+        stems = stems_of(song)
+        colours = [(name, "#808080") for name in stems]
+        with StemMp4Writer(path, colours, sample_rate_hz=RATE, codec="alac", tags={}) as writer:
+            writer.write(list(stems.values()))
+    reports = [
+        train(tmp_path / kind, tmp_path / f"{kind}.safetensors", options=options())
+        for kind in ("folders", "files")
+    ]
+    assert reports[0].songs == reports[1].songs
+    assert reports[0].history[0].loss == pytest.approx(reports[1].history[0].loss, rel=1e-4)
+    for name in STEMS:  # The files hold 24 bits, the folders 32.
+        one, other = reports[0].stems[name], reports[1].stems[name]
+        assert one.mix_sdr_db == pytest.approx(other.mix_sdr_db, abs=0.01)
 
 
 def test_what_is_held_out_depends_on_the_seed_alone():

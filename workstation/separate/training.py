@@ -125,7 +125,9 @@ class Training:
         Returns:
             Its loss, its figures, and whether it is the best so far, which it then becomes.
         """
-        loss, figures = judge(self.mean, self.progress.recipe.plan.stems, clips, self._device, job)
+        stems = self.progress.recipe.plan.stems
+        with watched(self.mean, job):
+            loss, figures = judge(self.mean, stems, clips, self._device, job)
         found = Best(self.progress.step, mean_sdr(figures), figures)
         better = self.progress.best is None or found.sdr_db > self.progress.best.sdr_db
         if better:
