@@ -276,7 +276,7 @@ def test_a_straight_take_leaves_the_song_whole_and_moves_the_mixer_where_it_was_
     assert laid_out.grid is GRID
     assert laid_out.stems["bass"].mute == ((0, False), (8800, True), (9600, False))
     assert laid_out.stems["drums"].mute == laid_out.stems["vocals"].mute == ()
-    assert "One: its mixer moves from 0:01.0 to 0:01.5 of the song" in laid_out.summary
+    assert "One: its mixer moves from 0:01.0 to 0:01.5 of the project" in laid_out.summary
 
 
 def test_a_solo_mutes_the_others_and_a_mute_wins():

@@ -518,7 +518,7 @@ def test_the_report_tells_what_becomes_of_a_take(make_project, export_to, target
     if Part.AUTOMATION in TARGETS[target].carries:
         assert "The filters of the take, on Drums. Moves: 1." in words
         assert "The take Night." not in words
-        assert "Take Night: its mixer moves from 0:00.0 to 0:03.9 of the song" in text
+        assert "Take Night: its mixer moves from 0:00.0 to 0:03.9 of the project" in text
         assert "sum to the song" not in text
     else:
         assert "The take Night." in words

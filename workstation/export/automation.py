@@ -474,7 +474,7 @@ def _summary(take: Take, clips: Sequence[Clip]) -> str:
     frames = sum(clip.frames for clip in clips)
     if len(clips) == 1:
         begin, end = _clock(clips[0].song_frame / rate), _clock(clips[0].song_end / rate)
-        return f"{name}: its mixer moves from {begin} to {end} of the song"
+        return f"{name}: its mixer moves from {begin} to {end} of the project"
     return f"{name}: {len(clips)} pieces of the song, {_clock(frames / rate)} in all"
 
 

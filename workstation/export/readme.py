@@ -47,7 +47,8 @@ def readme_text(plan: Plan, target: Target, dropped: tuple[str, ...]) -> str:
             sums = not any(track.muted or track.made or track.output for track in project.tracks)
             parts += [_wrap(_sum_words(project.tracks)), ""]
         else:
-            parts += [_wrap("All tracks are at unity gain."), ""]
+            muted = _muted_words(project.tracks)
+            parts += [_wrap(f"All tracks are at unity gain.{muted}"), ""]
     if checks := checklist(plan, target, sums=sums):
         parts += ["To see that it opened right:", "", *map(_item, checks), ""]
     if dropped:
@@ -57,13 +58,17 @@ def readme_text(plan: Plan, target: Target, dropped: tuple[str, ...]) -> str:
 
 
 def _sum_words(tracks: tuple[Track, ...]) -> str:
-    muted = ", ".join(one_line(track.name) for track in tracks if track.muted)
+    muted = _muted_words(tracks)
     made = ", ".join(one_line(track.name) for track in tracks if track.made)
     if not muted and not made:
         return "All tracks are at unity gain; together they sum to the song."
     words = "All tracks are at unity gain; the stems together sum to the song."
-    words += f" Muted at first: {muted}." if muted else ""
-    return words + (f" No stem of it: {made}." if made else "")
+    return words + muted + (f" No stem of it: {made}." if made else "")
+
+
+def _muted_words(tracks: tuple[Track, ...]) -> str:
+    muted = ", ".join(one_line(track.name) for track in tracks if track.muted)
+    return f" Muted at first: {muted}." if muted else ""
 
 
 def _facts(plan: Plan, target: Target) -> dict[str, str]:

@@ -177,7 +177,8 @@ def _lost_layout(project: Project, target: Target) -> list[str]:
 def where_it_starts(plan: Plan, target: Target) -> str:
     """In words, where the first downbeat is in this target."""
     project = plan.project
-    if project.lead_frames and project.grid is not None and project.take is None:
+    cut = Part.AUTOMATION in target.carries and plan.arrangement.unrolled
+    if project.lead_frames and project.grid is not None and not cut:
         lead_s = project.lead_frames / project.sample_rate_hz
         downbeats = [project.grid.beats_s[index] for index in project.grid.downbeats]
         number = sum(t < lead_s - 0.001 for t in downbeats)
@@ -188,7 +189,7 @@ def where_it_starts(plan: Plan, target: Target) -> str:
         )
     if Part.TEMPO in target.carries:
         return plan.timeline.lead_in
-    if Part.AUTOMATION in target.carries and plan.arrangement.unrolled:
+    if cut:
         return "The project starts where the take starts to play."
     if plan.timeline.downbeat_s is None:
         return "No beats were found. All files start together."
