@@ -5,13 +5,15 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import soundfile
 
 from tests.export.conftest import RATE
-from workstation.export import ExportOptions, export, shared_stems
-from workstation.model import CancelledError, JobContext
+from workstation.audio import write_audio
+from workstation.export import ExportOptions, Track, export, shared_stems, with_lead
+from workstation.model import BeatGrid, CancelledError, JobContext, Section
 
 WITH_FILES = ["stems", "reaper", "logic", "ableton", "flstudio", "ardour"]
 NAMES = ["01 Drums.wav", "02 Bass.wav", "03 Other.wav", "04 Vocals.wav"]
@@ -92,15 +94,69 @@ def test_other_encodings_are_other_files(make_project, tmp_path):
     assert one.st_size > pcm.st_size
 
 
-def test_half_written_stems_are_written_again(make_project, tmp_path):
-    class Stopped(JobContext):
-        def check(self):
-            raise CancelledError
+def with_click(project, folder, level=0.1):
+    """The project with a click that was made for it."""
+    folder.mkdir()
+    samples = np.full((1, project.frames), level, np.float32)
+    write_audio(folder / "click.wav", samples, RATE, "float32")
+    made = Track("Click", folder / "click.wav", "#112233", made=True)
+    return msgspec.structs.replace(project, tracks=(*project.tracks, made))
 
+
+def variants(project, folder):
+    """The project, and what differs from it in one thing that decides on the bytes of stems."""
+    first, *others = project.tracks
+    named = msgspec.structs.replace(first, name="Kit")
+    elsewhere = msgspec.structs.replace(first, path=others[1].path)
+    slower = BeatGrid.constant(bpm=90, first_beat_s=0.3, duration_s=4)
+    changes = {
+        "nothing": {},
+        "fewer tracks": {"tracks": tuple(others)},
+        "other name": {"tracks": (named, *others)},
+        "other file": {"tracks": (elsewhere, *others)},
+        "title": {"title": "Another"},
+        "sections": {"sections": (Section(0.0, 4.0, "C"),)},
+    }
+    made = {what: msgspec.structs.replace(project, **change) for what, change in changes.items()}
+    made["lead"] = with_lead(project, 2)
+    made["click"] = with_click(project, folder / "click")
+    other_beats = msgspec.structs.replace(project, grid=slower)
+    made["click on other beats"] = with_click(other_beats, folder / "slower", level=0.2)
+    return made
+
+
+def test_stems_that_differ_in_anything_are_not_shared(make_project, tmp_path):
+    projects = variants(make_project(), tmp_path)
+    with shared_stems(tmp_path) as store:
+        for what, project in projects.items():
+            for shared, out in ((store, "shared"), (None, "alone")):
+                options = ExportOptions(shared_stems=shared)
+                export(project, "stems", tmp_path / what / out, options, JobContext())
+    for what in projects:
+        for path in (tmp_path / what / "alone" / "stems").glob("*.wav"):
+            same = tmp_path / what / "shared" / "stems" / path.name
+            assert same.read_bytes() == path.read_bytes(), what
+
+
+def test_a_click_that_is_made_anew_for_every_export_is_shared(make_project, tmp_path):
+    reports = []
+    with shared_stems(tmp_path / "out") as store:
+        for target in ("stems", "reaper"):
+            project = with_click(make_project(), tmp_path / f"made for {target}")
+            options = ExportOptions(shared_stems=store)
+            reports.append(export(project, target, tmp_path / "out", options, JobContext()))
+    one, other = (stems_in(report)[-1] for report in reports)
+    assert one.name == "05 Click.wav"
+    assert one.samefile(other)
+
+
+def test_half_written_stems_are_written_again(make_project, tmp_path):
+    job = JobContext(lambda fraction, _: fraction > 0.5 and job.cancel())
     with shared_stems(tmp_path / "out") as store:
         options = ExportOptions(shared_stems=store)
         with pytest.raises(CancelledError):
-            export(make_project(), "stems", tmp_path / "out", options, Stopped())
+            export(make_project(), "stems", tmp_path / "out", options, job)
+        assert 0 < len(list(store.rglob("*.wav"))) < len(NAMES)
         report = export(make_project(), "stems", tmp_path / "out", options, JobContext())
     assert [path.name for path in stems_in(report)] == NAMES
 

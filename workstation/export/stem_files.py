@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import shutil
@@ -86,8 +87,8 @@ def write_stems(
 ) -> StemFiles:
     """Have every stem as `NN Name.<suffix>`, from sample 0, all of the song's length.
 
-    Exports that are made together share them: a file is one with that of the others by a hard
-    link, or a copy of it where the disk knows none.
+    Exports that are made together share those that are the same: a file is one with that of the
+    others by a hard link, or a copy of it where the disk knows none.
 
     Raises:
         InputError: A stem cannot be read.
@@ -95,7 +96,7 @@ def write_stems(
     """
     if options.shared_stems is None:
         return _write_all(project, folder, options, job)
-    store = options.shared_stems / options.encoding
+    store = _store(project, options.shared_stems, options.encoding)
     made = store / _LIST
     if made.is_file():
         files = msgspec.json.decode(made.read_bytes(), type=StemFiles)
@@ -112,6 +113,26 @@ def write_stems(
             shutil.copyfile(store / name, folder / name)
     job.report(1.0)
     return files
+
+
+def _store(project: Project, folder: Path, encoding: str) -> Path:
+    """Where the shared stems of a project lie: a place for all that decides on their bytes."""
+    tracks = [
+        # What is made lies elsewhere in every export; its kind and the beats say what it is.
+        (track.name, track.path.name if track.made else str(track.path), track.made)
+        for track in project.tracks
+    ]
+    decides = (
+        encoding,
+        project.sample_rate_hz,
+        project.frames,
+        project.lead_frames,
+        tracks,
+        project.title,
+        project.sections,
+        project.grid,
+    )
+    return folder / hashlib.sha256(msgspec.json.encode(decides)).hexdigest()[:16]
 
 
 def _write_all(
