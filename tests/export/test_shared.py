@@ -168,3 +168,12 @@ def test_what_a_killed_process_left_is_taken_away(tmp_path):
     with shared_stems(tmp_path) as store, shared_stems(tmp_path / "other"):
         assert list(tmp_path.glob(".stems-*")) == [store]
     assert not list(tmp_path.glob(".stems-*"))
+
+
+def test_two_groups_of_exports_at_once_in_one_process_each_have_their_own(make_project, tmp_path):
+    with shared_stems(tmp_path) as one, shared_stems(tmp_path) as other:
+        for store, target in ((one, "stems"), (other, "reaper")):
+            options = ExportOptions(shared_stems=store)
+            report = export(make_project(), target, tmp_path, options, JobContext())
+            assert [path.name for path in stems_in(report)] == NAMES
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["reaper", "stems"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from workstation.audio import need_space, writing
@@ -32,10 +32,10 @@ from workstation.model import (
     ExportReport,
     InputError,
     JobContext,
-    LockedError,
     UsageError,
 )
 from workstation.session.lock import LOCK_FILE, SessionLock
+from workstation.session.own_folder import own_folder
 
 _README = "README.txt"
 
@@ -216,18 +216,8 @@ def shared_stems(out: Path) -> Iterator[Path]:
     Args:
         out: The folder of these exports. What a killed process left there is taken away.
     """
-    own = out / f".stems-{os.getpid()}.partial"
-    with writing(own):
-        out.mkdir(parents=True, exist_ok=True)
-        for left in out.glob(".stems-*.partial"):
-            with suppress(LockedError):
-                _clear(left)
-        own.mkdir()
-    try:
-        with SessionLock(own):
-            yield own
-    finally:
-        shutil.rmtree(own, ignore_errors=True)
+    with own_folder(out, ".stems-") as own:
+        yield own
 
 
 def _check_space(plan: Plan, target: Target, out: Path) -> None:

@@ -132,7 +132,7 @@ def _store(project: Project, folder: Path, encoding: str) -> Path:
         project.sections,
         project.grid,
     )
-    return folder / hashlib.sha256(msgspec.json.encode(decides)).hexdigest()[:16]
+    return folder / hashlib.sha256(repr(decides).encode()).hexdigest()[:16]
 
 
 def _write_all(
