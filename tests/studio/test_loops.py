@@ -117,6 +117,43 @@ def test_nothing_is_replaced_unasked_and_nothing_left_half(song, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+def test_two_packs_at_once_in_one_folder_do_not_disturb_each_other(song, tmp_path):
+    _, session, _ = song
+    packs = []
+
+    def listener(fraction, _):
+        if fraction > 0.8 and not packs:
+            packs.append(session.loops(tmp_path / "pack", bars=1))
+
+    packs.append(session.loops(tmp_path / "pack", bars=2, job=JobContext(listener)))
+    names = [name for pack in packs for name in pack.files]
+    assert sorted(path.name for path in (tmp_path / "pack").iterdir()) == sorted(names)
+    assert len(names) == 2 * (3 * 3 - 1)
+
+
+def test_a_pack_that_comes_second_replaces_nothing_unasked(song, tmp_path):
+    _, session, _ = song
+    first = []
+
+    def listener(fraction, _):
+        if fraction > 0.8 and not first:
+            pack = session.loops(tmp_path / "pack")
+            first.append({p: p.stat().st_mtime_ns for p in pack.folder.glob("*.wav")})
+
+    with pytest.raises(ExistsError, match="is there already"):
+        session.loops(tmp_path / "pack", job=JobContext(listener))
+    assert first == [{p: p.stat().st_mtime_ns for p in (tmp_path / "pack").iterdir()}]
+
+
+def test_what_a_killed_process_left_is_taken_away(song, tmp_path):
+    _, session, _ = song
+    left = tmp_path / "pack" / ".loops-1.partial"
+    left.mkdir(parents=True)
+    (left / "half.wav").write_bytes(b"0")
+    pack = session.loops(tmp_path / "pack")
+    assert sorted(p.name for p in pack.folder.iterdir()) == sorted(pack.files)
+
+
 def test_what_makes_no_loop_is_told(tmp_path):
     session = band(tmp_path, {"drums": np.zeros((1, 20000), np.float32)})
     with pytest.raises(InputError, match="no beat"):
