@@ -34,6 +34,7 @@ from workstation.studio.practice import make_practice
 from workstation.studio.surround import make_surround
 
 if TYPE_CHECKING:
+    from workstation.export import SharedStems
     from workstation.perform.outputs import OutputOptions
     from workstation.studio.early import EarlyStems
     from workstation.studio.player import Connections, Player
@@ -364,7 +365,7 @@ class Session:
         overwrite: bool = False,
         layout: Path | str | None = None,
         own_project: Path | str | None = None,
-        shared_stems: Path | None = None,
+        shared_stems: SharedStems | None = None,
         job: JobContext | None = None,
     ) -> ExportReport:
         """Write a project for a DAW; separates and analyses first where that is missing.
