@@ -20,7 +20,7 @@ from workstation.model import (
     Section,
     UsageError,
 )
-from workstation.studio.loops import faded, plan_cuts
+from workstation.studio.loops import faded, loops_beside, plan_cuts
 
 RATE = 8000
 
@@ -152,6 +152,35 @@ def test_what_a_killed_process_left_is_taken_away(song, tmp_path):
     (left / "half.wav").write_bytes(b"0")
     pack = session.loops(tmp_path / "pack")
     assert sorted(p.name for p in pack.folder.iterdir()) == sorted(pack.files)
+
+
+def test_loops_beside_an_export_tell_how_much_of_them_clips(song, tmp_path):
+    stems, session, _ = song
+    loud = {name: 6 * samples for name, samples in stems.items()}
+    other = band(tmp_path, loud, rate=RATE, name="Loud")
+    other.analyze()
+    other.set_grid(session.analysis.grid)
+    quiet = loops_beside(session, 2)(tmp_path / "quiet", JobContext())
+    assert not any("full scale" in words for words in quiet)
+    report = other.export("reaper", out=tmp_path / "out", layout="dj-edit")
+    (told,) = [words for words in report.dropped if words.startswith("The peaks of the loops")]
+    beyond = sum(
+        int((np.abs(read_audio(path)[0]) >= 1 - 2**-23).sum())
+        for path in (tmp_path / "out" / "reaper" / "loops").iterdir()
+    )
+    count = int(told.split(": ")[1].split()[0])
+    assert count > 1000
+    assert count == pytest.approx(beyond, rel=0.001)
+    assert told in " ".join((tmp_path / "out/reaper/README.txt").read_text().split())
+
+
+def test_only_targets_with_audio_have_loops_beside_them(song, tmp_path):
+    _, session, _ = song
+    with_audio = session.export("stems", out=tmp_path, layout="dj-edit")
+    assert any(name.startswith("loops/") for name in with_audio.files)
+    without = session.export("midi", out=tmp_path, layout="dj-edit")
+    assert not any(name.startswith("loops/") for name in without.files)
+    assert not any("loops" in words for words in without.dropped)
 
 
 def test_what_makes_no_loop_is_told(tmp_path):

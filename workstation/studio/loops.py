@@ -111,10 +111,17 @@ def loops_beside(session: Session, bars: int) -> Callable[[Path, JobContext], li
         except InputError as error:
             return [f"Loops: {error.problem}"]
         silent = f"; {pack.silent} in which nothing sounds were left out" if pack.silent else ""
-        return [
+        words = [
             f"Beside the project: loops/ holds {len(pack.files)} loops of up to {bars} bars, with "
             f"tempo and key in the files, for samplers and decks{silent}."
         ]
+        if pack.clipped_samples:
+            words.append(
+                f"The peaks of the loops: {pack.clipped_samples} samples were beyond full scale, "
+                "which their 24 bits cannot hold. `workstation loops SONG --encoding float32` "
+                "keeps them."
+            )
+        return words
 
     return cut
 

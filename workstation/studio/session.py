@@ -399,7 +399,7 @@ class Session:
         from workstation.studio.loops import loops_beside
         from workstation.studio.project import check_take, project_of
 
-        find_target(target)
+        row = find_target(target)
         found = None if take is None else self.takes.find(take)
         if found is not None and self.engine is not None:
             check_take(self, found, self.engine)
@@ -417,9 +417,8 @@ class Session:
             self.analyze(job=job.part(0.7, 0.8, "Analysing"))
         folder = self.exports if out is None else Path(out)
         with laid_out(project_of(self, found), look, job) as project:
-            also = (
-                None if look is None or not look.loop_bars else loops_beside(self, look.loop_bars)
-            )
+            bars = look.loop_bars if look is not None and row.encodings else 0
+            also = loops_beside(self, bars) if bars else None
             step = job.part(0.8, 1.0, "Exporting")
             return export(project, target, folder, options, step, also=also)
 
