@@ -20,7 +20,7 @@ from workstation.model import (
     Section,
     UsageError,
 )
-from workstation.studio.loops import faded, plan_cuts
+from workstation.studio.loops import faded, loops_beside, plan_cuts
 
 RATE = 8000
 
@@ -115,6 +115,72 @@ def test_nothing_is_replaced_unasked_and_nothing_left_half(song, tmp_path):
     with pytest.raises(CancelledError):
         session.loops(tmp_path / "other", job=job)
     assert not (tmp_path / "other").exists()
+
+
+def test_two_packs_at_once_in_one_folder_do_not_disturb_each_other(song, tmp_path):
+    _, session, _ = song
+    packs = []
+
+    def listener(fraction, _):
+        if fraction > 0.8 and not packs:
+            packs.append(session.loops(tmp_path / "pack", bars=1))
+
+    packs.append(session.loops(tmp_path / "pack", bars=2, job=JobContext(listener)))
+    names = [name for pack in packs for name in pack.files]
+    assert sorted(path.name for path in (tmp_path / "pack").iterdir()) == sorted(names)
+    assert len(names) == 2 * (3 * 3 - 1)
+
+
+def test_a_pack_that_comes_second_replaces_nothing_unasked(song, tmp_path):
+    _, session, _ = song
+    first = []
+
+    def listener(fraction, _):
+        if fraction > 0.8 and not first:
+            pack = session.loops(tmp_path / "pack")
+            first.append({p: p.stat().st_mtime_ns for p in pack.folder.glob("*.wav")})
+
+    with pytest.raises(ExistsError, match="is there already"):
+        session.loops(tmp_path / "pack", job=JobContext(listener))
+    assert first == [{p: p.stat().st_mtime_ns for p in (tmp_path / "pack").iterdir()}]
+
+
+def test_what_a_killed_process_left_is_taken_away(song, tmp_path):
+    _, session, _ = song
+    left = tmp_path / "pack" / ".loops-1.partial"
+    left.mkdir(parents=True)
+    (left / "half.wav").write_bytes(b"0")
+    pack = session.loops(tmp_path / "pack")
+    assert sorted(p.name for p in pack.folder.iterdir()) == sorted(pack.files)
+
+
+def test_loops_beside_an_export_tell_how_much_of_them_clips(song, tmp_path):
+    stems, session, _ = song
+    loud = {name: 6 * samples for name, samples in stems.items()}
+    other = band(tmp_path, loud, rate=RATE, name="Loud")
+    other.analyze()
+    other.set_grid(session.analysis.grid)
+    quiet = loops_beside(session, 2)(tmp_path / "quiet", JobContext())
+    assert not any("full scale" in words for words in quiet)
+    report = other.export("reaper", out=tmp_path / "out", layout="dj-edit")
+    (told,) = [words for words in report.dropped if words.startswith("The peaks of the loops")]
+    beyond = sum(
+        int((np.abs(read_audio(path)[0]) >= 1 - 2**-23).sum())
+        for path in (tmp_path / "out" / "reaper" / "loops").iterdir()
+    )
+    count = int(told.split(": ")[1].split()[0])
+    assert count > 1000
+    assert count == pytest.approx(beyond, rel=0.001)
+    assert told in " ".join((tmp_path / "out/reaper/README.txt").read_text().split())
+
+
+def test_only_targets_with_audio_have_loops_beside_them(song, tmp_path):
+    _, session, _ = song
+    with_audio = session.export("stems", out=tmp_path, layout="dj-edit")
+    assert any(name.startswith("loops/") for name in with_audio.files)
+    without = session.export("midi", out=tmp_path, layout="dj-edit")
+    assert not any(name.startswith("loops/") for name in without.files)
+    assert not any("loops" in words for words in without.dropped)
 
 
 def test_what_makes_no_loop_is_told(tmp_path):

@@ -3,7 +3,7 @@
 from workstation.export.folder import check_export, export, shared_stems
 from workstation.export.lay_out import lay_out, with_lead
 from workstation.export.layouts import Layout
-from workstation.export.project import EmptyTrack, ExportOptions, Project, Track
+from workstation.export.project import EmptyTrack, ExportOptions, Project, SharedStems, Track
 from workstation.export.target import Part, Target
 from workstation.export.targets import TARGETS, find_target
 from workstation.export.timeline import Timeline
@@ -15,6 +15,7 @@ __all__ = [
     "Layout",
     "Part",
     "Project",
+    "SharedStems",
     "Target",
     "Timeline",
     "Track",

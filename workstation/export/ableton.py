@@ -401,6 +401,7 @@ ABLETON = Target(
         {Part.AUDIO, Part.TEMPO, Part.SECTIONS, Part.BARS, Part.COLOURS, Part.AUTOMATION}
     ),
     encodings=ENCODINGS,
+    links_stems=True,
     layout=frozenset(LayoutPart) - {LayoutPart.GROUPS},
     lead_in=LeadInLimits(shortest_quarters=1 / 4, fastest_bpm=999.0),
     own_projects=(".als",),

@@ -401,6 +401,7 @@ ARDOUR = Target(
         {Part.AUDIO, Part.TEMPO, Part.SECTIONS, Part.BARS, Part.COLOURS, Part.AUTOMATION}
     ),
     encodings=tuple(_DATA_FORMATS),
+    links_stems=True,
     layout=frozenset(LayoutPart) - {LayoutPart.GROUPS},
     confirmed=(
         "Confirmed by Ardour 7.3 itself: it opens such sessions, has every beat within a sample, "

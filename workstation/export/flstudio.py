@@ -277,6 +277,7 @@ FLSTUDIO = Target(
     carries=frozenset({Part.AUDIO, Part.ONE_TEMPO, Part.SECTIONS, Part.BARS, Part.COLOURS}),
     encodings=ENCODINGS,
     scratch_copies=1,
+    links_stems=True,
     cut_bars=True,
     own_projects=(".flp",),
     confirmed=(

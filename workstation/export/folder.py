@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from workstation.audio import need_space, writing
 from workstation.export.earlier import files_in, free_place, touched, words_on_kept, write_list
-from workstation.export.project import ExportOptions, Project
+from workstation.export.project import ExportOptions, Project, SharedStems
 from workstation.export.readme import SIGNATURE, readme_text
-from workstation.export.stem_files import audio_bytes, check_stems
+from workstation.export.stem_files import audio_bytes, can_link, check_stems
 from workstation.export.target import (
     Plan,
     Target,
@@ -33,10 +33,10 @@ from workstation.model import (
     ExportReport,
     InputError,
     JobContext,
-    LockedError,
     UsageError,
 )
 from workstation.session.lock import LOCK_FILE, SessionLock
+from workstation.session.own_folder import own_folder
 
 _README = "README.txt"
 
@@ -188,7 +188,7 @@ def _fill(
         *written.notes,
         *lost_parts(plan, project, target),
         *_copy_cover(plan.project.cover, work),
-        *_words_on_links(work),
+        *_words_on_links(plan.options, work),
         *more,
     )
     text = readme_text(plan, target, dropped)
@@ -213,7 +213,10 @@ def _copy_cover(cover: Path | None, work: Path) -> list[str]:
     return [f"The cover picture: it lies in this folder as {name}."]
 
 
-def _words_on_links(work: Path) -> list[str]:
+def _words_on_links(options: ExportOptions, work: Path) -> list[str]:
+    shared = options.shared_stems
+    if shared is None or shared.links < 2:
+        return []
     if all(path.stat().st_nlink == 1 for path in work.rglob("*") if path.is_file()):
         return []
     return [
@@ -223,31 +226,30 @@ def _words_on_links(work: Path) -> list[str]:
 
 
 @contextmanager
-def shared_stems(out: Path) -> Iterator[Path]:
+def shared_stems(out: Path, targets: Sequence[str]) -> Iterator[SharedStems]:
     """A hidden folder for the stems of several exports, which is there as long as they last.
 
     Args:
         out: The folder of these exports. What a killed process left there is taken away.
+        targets: Their names.
+
+    Raises:
+        UsageError: There is no such target.
+        OutputError: The folder cannot be made.
     """
-    own = out / f".stems-{os.getpid()}.partial"
-    with writing(own):
-        out.mkdir(parents=True, exist_ok=True)
-        for left in out.glob(".stems-*.partial"):
-            with suppress(LockedError):
-                _clear(left)
-        own.mkdir()
-    try:
-        with SessionLock(own):
-            yield own
-    finally:
-        shutil.rmtree(own, ignore_errors=True)
+    links = sum(find_target(name).links_stems for name in targets)
+    with own_folder(out, ".stems-") as own:
+        yield SharedStems(own, links)
 
 
 def _check_space(plan: Plan, target: Target, out: Path) -> None:
     if not target.encodings or plan.options.encoding in {"flac", "mp3", "aac"}:
         return  # None to speak of, or of a size that nobody knows before.
-    size = audio_bytes(plan.project, plan.options.encoding) * (1 + target.scratch_copies)
-    need_space(out, size)
+    copies = 1 + target.scratch_copies
+    if target.links_stems and can_link(plan.project, plan.options):
+        copies -= 1
+    if copies:
+        need_space(out, audio_bytes(plan.project, plan.options.encoding) * copies)
 
 
 def _old(final: Path) -> Path:

@@ -34,7 +34,10 @@ def write_logic(plan: Plan, folder: Path, job: JobContext) -> Written:
     """
     own = None if plan.options.own_project is None else read_own(plan, plan.options.own_project)
     kit = job if own is None else job.part(0.0, 0.7)
-    files = write_stems(plan.project, folder / "stems", plan.options, kit.part(0.0, 0.4))
+    # Logic writes overviews into the WAV files that it opens, so these are no one else's.
+    files = write_stems(
+        plan.project, folder / "stems", plan.options, kit.part(0.0, 0.4), link=False
+    )
     write_tempo_map(plan, folder / FILE_NAME)
     write_tempo_track(plan, folder / cubase.FILE_NAME)
     # The tempo map and the stems are the song's, so all of the kit is.

@@ -115,6 +115,18 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
         return list(found.values())
 
 
+class SharedStems(msgspec.Struct, frozen=True):
+    """The stems of exports that are made together: written once, then linked or copied.
+
+    Attributes:
+        folder: On the same disk as these exports.
+        links: How many of these exports keep them as links, which are then one file.
+    """
+
+    folder: Path
+    links: int
+
+
 class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a user may choose about an export.
 
@@ -124,12 +136,12 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
         overwrite: Replace an earlier export.
         own_project: A project of the user's own, made in the target's program, that the stems
             are put into; everything else in it stays. It is only read.
-        shared_stems: Folder of the stems of several exports, on the same disk as these: written
-            once, and there in every export by another name of the same file. None writes them.
+        shared_stems: Of `workstation.export.shared_stems`, for several exports; None writes the
+            stems for this one alone.
     """
 
     encoding: str = "pcm24"
     bar_markers: bool = False
     overwrite: bool = False
     own_project: Path | None = None
-    shared_stems: Path | None = None
+    shared_stems: SharedStems | None = None

@@ -43,6 +43,7 @@ REAPER = Target(
         {Part.AUDIO, Part.TEMPO, Part.SECTIONS, Part.BARS, Part.COLOURS, Part.AUTOMATION}
     ),
     encodings=ENCODINGS,
+    links_stems=True,
     layout=frozenset(LayoutPart),
     cut_bars=True,
     own_projects=(".rpp",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import shutil
@@ -27,6 +28,7 @@ from workstation.model.names import ascii_name
 ENCODINGS = ("pcm24", "float32", "flac", "mp3")
 _BYTES_PER_SAMPLE = {"float32": 4, "pcm24": 3, "flac": 3, "mp3": 1}
 _BLOCK_FRAMES = 1 << 18
+_PIECE_BYTES = 1 << 22
 # Just below full scale, so that rounding to integers cannot clip.
 _CEILING = 0.99999
 # How a common gain is told; with one, the stems no longer sum to the song itself.
@@ -82,12 +84,24 @@ def audio_bytes(project: Project, encoding: str) -> int:
 
 
 def write_stems(
-    project: Project, folder: Path, options: ExportOptions, job: JobContext
+    project: Project,
+    folder: Path,
+    options: ExportOptions,
+    job: JobContext,
+    *,
+    link: bool = True,
 ) -> StemFiles:
     """Have every stem as `NN Name.<suffix>`, from sample 0, all of the song's length.
 
-    Exports that are made together share them: a file is one with that of the others by a hard
-    link, or a copy of it where the disk knows none.
+    Exports that are made together share those that are the same: a file is one with that of the
+    others by a hard link, or a copy of it where the disk knows none.
+
+    Args:
+        project: Whose stems.
+        folder: Where they are put; it is made if it is not there.
+        options: Encoding, and what is shared with other exports.
+        job: Progress and cancellation.
+        link: Whether shared stems may be links; otherwise they are copied.
 
     Raises:
         InputError: A stem cannot be read.
@@ -95,7 +109,7 @@ def write_stems(
     """
     if options.shared_stems is None:
         return _write_all(project, folder, options, job)
-    store = options.shared_stems / options.encoding
+    store = _store(project, options.shared_stems.folder, options.encoding)
     made = store / _LIST
     if made.is_file():
         files = msgspec.json.decode(made.read_bytes(), type=StemFiles)
@@ -106,12 +120,56 @@ def write_stems(
     folder.mkdir(parents=True, exist_ok=True)
     for name in files.names:
         job.check()
-        try:
-            os.link(store / name, folder / name)
-        except OSError:  # This disk has no links.
-            shutil.copyfile(store / name, folder / name)
+        if not (link and _linked(store / name, folder / name)):
+            _copy(store / name, folder / name, job)
     job.report(1.0)
     return files
+
+
+def can_link(project: Project, options: ExportOptions) -> bool:
+    """Whether the stems are shared and written already, on a disk that knows links."""
+    if options.shared_stems is None:
+        return False
+    store = _store(project, options.shared_stems.folder, options.encoding)
+    probe = store / ".link"
+    linked = _linked(store / _LIST, probe)
+    probe.unlink(missing_ok=True)
+    return linked
+
+
+def _linked(source: Path, target: Path) -> bool:
+    try:
+        os.link(source, target)
+    except OSError:  # It is not there, or this disk has no links.
+        return False
+    return True
+
+
+def _copy(source: Path, target: Path, job: JobContext) -> None:
+    with source.open("rb") as file, target.open("wb") as copy:
+        while piece := file.read(_PIECE_BYTES):
+            job.check()
+            copy.write(piece)
+
+
+def _store(project: Project, folder: Path, encoding: str) -> Path:
+    """Where the shared stems of a project lie: a place for all that decides on their bytes."""
+    tracks = [
+        # What is made lies elsewhere in every export; its kind and the beats say what it is.
+        (track.name, track.path.name if track.made else str(track.path), track.made)
+        for track in project.tracks
+    ]
+    decides = (
+        encoding,
+        project.sample_rate_hz,
+        project.frames,
+        project.lead_frames,
+        tracks,
+        project.title,
+        project.sections,
+        project.grid,
+    )
+    return folder / hashlib.sha256(repr(decides).encode()).hexdigest()[:16]
 
 
 def _write_all(

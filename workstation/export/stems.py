@@ -30,5 +30,6 @@ STEMS = Target(
     # Bars as cue points would make FL Studio cut the files to slices.
     carries=frozenset({Part.AUDIO, Part.SECTIONS}),
     encodings=ENCODINGS,
+    links_stems=True,
     write=write_stem_folder,
 )

@@ -84,6 +84,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         carries: Parts of a project that arrive; all others are reported as dropped.
         encodings: What its audio can be; empty if it has none.
         scratch_copies: How often all audio lies on the disk besides the finished files.
+        links_stems: Whether exports made together share its stems by links; not where its
+            program writes into audio files that it opens, nor where they lie inside another file.
         cut_bars: Whether a bar may be shorter than its meter (see `lead_in`).
         lead_in: How short and fast its first bar may be, where bars cannot be cut.
         layout: Parts of a layout that arrive.
@@ -101,6 +103,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     carries: frozenset[Part]
     encodings: tuple[str, ...]
     scratch_copies: int = 0
+    links_stems: bool = False
     cut_bars: bool = False
     lead_in: LeadInLimits = EVERY_HOST
     layout: frozenset[LayoutPart] = frozenset({LayoutPart.MADE})

@@ -85,7 +85,8 @@ def export_to(  # noqa: PLR0913  (what a user may choose)
     with ExitStack() as stack:
         shared = None
         if len(targets) > 1:
-            shared = stack.enter_context(shared_stems(session.exports if out is None else out))
+            place = session.exports if out is None else out
+            shared = stack.enter_context(shared_stems(place, targets))
         for index, target in enumerate(targets):
             step = job.part(index / len(targets), (index + 1) / len(targets), f"Exporting {target}")
             try:

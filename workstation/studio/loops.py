@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,13 +14,13 @@ from workstation.audio import AudioWriter, FloatArray, Loop, add_wav_chunks, wri
 from workstation.model import BeatGrid, ExistsError, InputError, JobContext, Section, UsageError
 from workstation.model.names import file_name, shown
 from workstation.model.stem_roles import belongs_to
+from workstation.session.own_folder import own_folder
 from workstation.studio.stem_blocks import StemBlocks
 
 if TYPE_CHECKING:
     from workstation.model import Key
     from workstation.studio.session import Session
 
-_WORK = ".loops.partial"
 _FADE_S = 0.0015
 _SILENT_RMS = 0.001  # -60 dBFS.
 _MOST_BARS = 64
@@ -111,10 +111,17 @@ def loops_beside(session: Session, bars: int) -> Callable[[Path, JobContext], li
         except InputError as error:
             return [f"Loops: {error.problem}"]
         silent = f"; {pack.silent} in which nothing sounds were left out" if pack.silent else ""
-        return [
+        words = [
             f"Beside the project: loops/ holds {len(pack.files)} loops of up to {bars} bars, with "
             f"tempo and key in the files, for samplers and decks{silent}."
         ]
+        if pack.clipped_samples:
+            words.append(
+                f"The peaks of the loops: {pack.clipped_samples} samples were beyond full scale, "
+                "which their 24 bits cannot hold. `workstation loops SONG --encoding float32` "
+                "keeps them."
+            )
+        return words
 
     return cut
 
@@ -150,7 +157,7 @@ def _cut(
     if not overwrite:
         _check_free(folder, names.values())
     made = _Cutter(stems, encoding, analysis.grid.beats_per_bar, clear_key(analysis))
-    files = made.write(names, folder, job)
+    files = made.write(names, folder, job, overwrite=overwrite)
     return LoopPack(folder, tuple(files), made.silent, made.clipped_samples)
 
 
@@ -262,25 +269,26 @@ class _Cutter:
         self.silent = 0
         self.clipped_samples = 0
 
-    def write(self, names: dict[tuple[str, Cut], str], folder: Path, job: JobContext) -> list[str]:
+    def write(
+        self, names: dict[tuple[str, Cut], str], folder: Path, job: JobContext, *, overwrite: bool
+    ) -> list[str]:
         """Write all loops, which get their names when the last one is complete."""
-        work = folder / _WORK
         made: list[str] = []
         new = not folder.exists()
-        with writing(folder):
-            shutil.rmtree(work, ignore_errors=True)
-            work.mkdir(parents=True)
-            try:
+        try:
+            with own_folder(folder, ".loops-") as work, writing(folder):
                 for index, ((stem, cut), name) in enumerate(names.items()):
                     job.check()
                     job.report(index / len(names))
                     if self._write_one(stem, cut, work / name):
                         made.append(name)
+                if not overwrite:  # Others may have come while these were written.
+                    _check_free(folder, made)
                 for name in made:
                     (work / name).replace(folder / name)
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
-                if new and not any(folder.iterdir()):
+        finally:
+            if new:
+                with suppress(OSError):  # Of an empty folder nothing is left.
                     folder.rmdir()
         return made
 

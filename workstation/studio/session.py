@@ -34,6 +34,7 @@ from workstation.studio.practice import make_practice
 from workstation.studio.surround import make_surround
 
 if TYPE_CHECKING:
+    from workstation.export import SharedStems
     from workstation.perform.outputs import OutputOptions
     from workstation.studio.early import EarlyStems
     from workstation.studio.player import Connections, Player
@@ -379,7 +380,7 @@ class Session:
         overwrite: bool = False,
         layout: Path | str | None = None,
         own_project: Path | str | None = None,
-        shared_stems: Path | None = None,
+        shared_stems: SharedStems | None = None,
         job: JobContext | None = None,
     ) -> ExportReport:
         """Write a project for a DAW; separates and analyses first where that is missing.
@@ -413,7 +414,7 @@ class Session:
         from workstation.studio.loops import loops_beside
         from workstation.studio.project import check_take, project_of
 
-        find_target(target)
+        row = find_target(target)
         found = None if take is None else self.takes.find(take)
         if found is not None and self.engine is not None:
             check_take(self, found, self.engine)
@@ -431,9 +432,8 @@ class Session:
             self.analyze(job=job.part(0.7, 0.8, "Analysing"))
         folder = self.exports if out is None else Path(out)
         with laid_out(project_of(self, found), look, job) as project:
-            also = (
-                None if look is None or not look.loop_bars else loops_beside(self, look.loop_bars)
-            )
+            bars = look.loop_bars if look is not None and row.encodings else 0
+            also = loops_beside(self, bars) if bars else None
             step = job.part(0.8, 1.0, "Exporting")
             return export(project, target, folder, options, step, also=also)
 
