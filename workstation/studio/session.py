@@ -396,7 +396,8 @@ class Session:
             layout: Name or file of a template that says what the project looks like.
             own_project: A project of your own that the stems are put into, where the target can.
             shared_stems: Of `workstation.export.shared_stems`, for several exports with one
-                encoding: their stems are written once, and take their room once.
+                encoding: their stems are written once, and take their room once but for the
+                programs that write into them.
             job: Progress out, cancellation in.
 
         Returns:
