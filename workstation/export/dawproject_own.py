@@ -169,8 +169,34 @@ class OwnDaw:
     def _match(self, song: _Element, notes: list[str]) -> dict[str, str]:
         """Put our tracks and tempo where theirs are; returns which of our ids are now theirs."""
         same: dict[str, str] = {}
-        root = self._root
-        transport = _child(root, "Transport", after=("Application",))
+        self._match_tempo(song, same)
+        structure = _child(self._root, "Structure", after=("Application", "Transport"))
+        free = [track for track in structure.iter("Track") if _plays_audio(track)]
+        main = next((c for c in structure.iter("Channel") if _is_master(c)), None)
+        for mine in [track for track in song.iter("Track") if not _is_group(track)]:
+            channel = mine.find("Channel")
+            assert channel is not None
+            if _is_master(channel):
+                if main is not None:
+                    _same_id(same, channel, main)
+                    self._drop_master(song, mine, notes)
+                    _remove(mine)
+                continue
+            wanted = _name_of(mine), _role_of(mine)
+            theirs = next((t for t in free if (_name_of(t), _role_of(t)) == wanted), None)
+            if theirs is not None:
+                free.remove(theirs)
+                _remove(mine)
+                _same_id(same, mine, theirs)
+                self._match_mixer(song, channel, theirs, same, notes)
+        # What has no place there yet: tracks, and groups with the rest of their tracks.
+        for mine in song.findall("Structure/Track"):
+            if not _is_group(mine) or mine.find("Track") is not None:
+                structure.append(mine)
+        return same
+
+    def _match_tempo(self, song: _Element, same: dict[str, str]) -> None:
+        transport = _child(self._root, "Transport", after=("Application",))
         for place, tag in enumerate(("Tempo", "TimeSignature")):
             mine, theirs = song.find(f"Transport/{tag}"), transport.find(tag)
             assert mine is not None
@@ -179,34 +205,24 @@ class OwnDaw:
                 continue
             theirs.attrib.update({k: v for k, v in mine.attrib.items() if k not in _KEPT})
             _same_id(same, mine, theirs)
-        structure = _child(root, "Structure", after=("Application", "Transport"))
-        free = [track for track in structure.iter("Track") if _plays_audio(track)]
-        main = next((c for c in structure.iter("Channel") if c.get("role") == "master"), None)
-        for mine in song.findall("Structure/Track"):
-            channel = mine.find("Channel")
-            assert channel is not None
-            if channel.get("role") == "master":
-                if main is None:
-                    structure.append(mine)
-                else:
-                    _same_id(same, channel, main)
-                    self._drop_master(song, mine, notes)
-                continue
-            name = _name_of(mine)
-            theirs = next((track for track in free if _name_of(track) == name), None)
-            if theirs is None:
-                structure.append(mine)
-                continue
-            free.remove(theirs)
-            _same_id(same, mine, theirs)
-            for parameter in channel:
-                kind = str(parameter.tag)
-                found = theirs.find(f"Channel/{kind}")
-                if found is not None:
-                    _same_id(same, parameter, found)
-                elif self._drop_points(song, parameter.get("id", "")):
-                    notes.append(f"{kind} of the take on your track {name}: the file has none.")
-        return same
+
+    def _match_mixer(
+        self,
+        song: _Element,
+        channel: _Element,
+        theirs: _Element,
+        same: dict[str, str],
+        notes: list[str],
+    ) -> None:
+        """Let our automation of a channel be that of their track."""
+        for parameter in channel:
+            kind = str(parameter.tag)
+            found = theirs.find(f"Channel/{kind}")
+            if found is not None:
+                _same_id(same, parameter, found)
+            elif self._drop_points(song, parameter.get("id", "")):
+                name = _name_of(theirs)
+                notes.append(f"{kind} of the take on your track {name}: the file has none.")
 
     def _drop_master(self, song: _Element, track: _Element, notes: list[str]) -> None:
         for lane in song.findall(f"Arrangement/Lanes/Lanes[@track='{track.get('id', '')}']"):
@@ -272,11 +288,23 @@ def _name_of(element: _Element | None) -> str:
     return "" if element is None else one_line(element.get("name", "")).casefold()
 
 
-def _plays_audio(track: _Element) -> bool:
+def _role_of(track: _Element) -> str:
     channel = track.find("Channel")
+    return "" if channel is None else channel.get("role", "regular")
+
+
+def _is_master(channel: _Element) -> bool:
+    """Groups may have this role, too, but their sound goes on to somewhere."""
+    return channel.get("role") == "master" and channel.get("destination") is None
+
+
+def _is_group(track: _Element) -> bool:
+    return track.get("contentType") == "tracks"
+
+
+def _plays_audio(track: _Element) -> bool:
     return (
-        channel is not None
-        and channel.get("role", "regular") == "regular"
+        _role_of(track) in {"regular", "effect"}
         and "audio" in track.get("contentType", "audio").split()
     )
 
