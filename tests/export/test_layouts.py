@@ -94,6 +94,23 @@ def test_mistakes_are_told(tmp_path, text, words):
     assert words in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a = " + "[" * 5000, "nested too deep"),
+        ("a = " + "[" * 5000 + "]" * 5000, "nested too deep"),
+        ("# " + "x" * (1 << 20), "larger than 1 MiB"),
+    ],
+    ids=["open", "closed", "large"],
+)
+def test_a_hostile_file_is_refused_in_one_clear_sentence(tmp_path, text, words):
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=words) as error:
+        read_layout(file)
+    assert "mine.toml" in error.value.problem
+
+
 def test_every_stem_lands_on_a_track_and_a_name_goes_before_a_pattern():
     rows = (
         row("*_vocals", group="Voices"),
