@@ -204,6 +204,13 @@ def test_a_hostile_file_is_refused_in_one_clear_sentence(
     assert not (tmp_path / "reaper").exists()
 
 
+def test_a_folder_is_not_taken_for_a_project(make_project, export_to, tmp_path):
+    (tmp_path / "folder.rpp").mkdir()
+    with pytest.raises(InputError, match=r"folder\.rpp cannot be read"):
+        export_to(make_project(), "reaper", own_project=tmp_path / "folder.rpp")
+    assert not (tmp_path / "reaper").exists()
+
+
 def test_bytes_that_are_no_utf8_stay(make_project, export_to, own):
     path = own(OWN.replace("a note", "caf\xe9").encode("latin-1"))
     report = export_to(make_project(), "reaper", own_project=path)

@@ -52,9 +52,12 @@ class OwnProject:
         Raises:
             InputError: It is none, is damaged, or is far larger than one is.
         """
-        with path.open("rb") as file:
-            data = file.read(_MOST_BYTES + 1)
         name = one_line(path.name)
+        try:
+            with path.open("rb") as file:
+                data = file.read(_MOST_BYTES + 1)
+        except OSError as error:
+            raise InputError(f"{name} cannot be read: {error.strerror}.", _SAVE_IT) from error
         if len(data) > _MOST_BYTES:
             raise InputError(f"{name} is larger than any REAPER project.", _SAVE_IT)
         if not data.lstrip().startswith(b"<REAPER_PROJECT") or b"\0" in data:
