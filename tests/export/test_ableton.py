@@ -472,11 +472,33 @@ def test_the_audio_of_an_own_set_comes_along_but_nothing_from_outside_its_projec
     report, folder, _ = exported(own_project=own, encoding="float32")
     assert (folder / "Samples" / "kick.wav").read_bytes() == b"kick"
     assert sorted(p.name for p in folder.rglob("*") if p.is_file()) == [
-        "01 Drums.wav", "02 Bass.wav", "03 Other.wav", "04 Vocals.wav", "About this folder.txt",
-        "Song one two.als", "kick.wav",
+        "01 Drums.wav", "01 Drums.wav", "02 Bass.wav", "03 Other.wav", "04 Vocals.wav",
+        "About this folder.txt", "Song one two.als", "kick.wav",
     ]  # fmt: skip
-    assert (folder / "Samples" / "Imported" / "01 Drums.wav").stat().st_size > FRAMES
-    assert any("Mine.als that was not copied: 8." in w for w in report.dropped)
+    assert any("Mine.als that was not copied: 7." in w for w in report.dropped)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_sample_of_the_name_of_a_stem_stays_itself(exported, tmp_path, there):
+    home = tmp_path / "Home Project"
+    (home / "Ableton Project Info").mkdir(parents=True)
+    (home / "Samples" / "Imported").mkdir(parents=True)
+    sample = "Samples/Imported/01 DRUMS.wav"
+    if there:
+        (home / sample).write_bytes(b"mine")
+    own = own_set(home, "Guitar", change=samples(("3", sample)))
+    report, folder, live_set = exported(own_project=own)
+    paths = [value(clip_in(track), "SampleRef/FileRef/RelativePath")
+             for track in tracks_of(live_set)[1:]]  # fmt: skip
+    assert paths == [f"Samples/Imported-of-the-song/{name}.wav"
+                     for name in ("01 Drums", "02 Bass", "03 Other", "04 Vocals")]  # fmt: skip
+    for path in paths:
+        assert soundfile.info(folder / path).frames == FRAMES
+    kept = [path.read_bytes() for path in (folder / "Samples" / "Imported").glob("*")]
+    assert kept == ([b"mine"] if there else [])
+    words = " ".join(report.dropped)
+    assert "The stems lie in Samples/Imported-of-the-song" in words
+    assert ("was not copied: 1." in words) == (not there)
 
 
 def test_two_stems_of_one_name_take_two_tracks_of_that_name(exported, make_project, tmp_path):

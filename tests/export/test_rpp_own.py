@@ -7,7 +7,7 @@ import pytest
 import rpp
 import soundfile
 
-from tests.export.conftest import read_rpp, rpp_tempo_map, worst_beat_s
+from tests.export.conftest import FRAMES, read_rpp, rpp_tempo_map, worst_beat_s
 from tests.export.test_takes import DRIFTING, STRAIGHT
 from workstation.model import InputError, UsageError
 
@@ -143,6 +143,32 @@ def test_media_beside_the_project_come_along_and_others_are_told(make_project, e
     assert "Lines of markers of your project gave way to those of the song: 1." in words
     readme = " ".join((folder / "README.txt").read_text().split())
     assert "Tracks that were there keep their levels" in readme
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_media_of_the_name_of_a_stem_stay_themselves(make_project, export_to, own, there):
+    path = own(OWN.replace("Media\\keys.wav", "Stems\\01 Drums.wav"))
+    if there:
+        (path.parent / "Stems").mkdir()
+        (path.parent / "Stems" / "01 Drums.wav").write_bytes(b"mine")
+    report = export_to(make_project(), "reaper", own_project=path)
+    folder, tracks = Path(report.folder), tracks_of(filled(report))
+    assert files_of(tracks["DRUMS"]) == ["stems-of-the-song/01 Drums.wav"]
+    assert soundfile.info(folder / "stems-of-the-song" / "01 Drums.wav").frames == FRAMES
+    assert files_of(tracks['My "keys"'])[0] == "Stems\\01 Drums.wav"
+    assert [p.read_bytes() for p in folder.glob("[Ss]tems/*")] == [b"mine"] * there
+    words = " ".join(report.dropped)
+    assert "The stems lie in stems-of-the-song/" in words
+    assert ("were not copied: 1." in words) == there  # Else two: that is outside, too.
+
+
+def test_a_project_within_a_project_is_not_replaced_by_ours(make_project, export_to, own):
+    path = own(OWN.replace("Media\\keys.wav", "song one two.rpp"))
+    (path.parent / "song one two.rpp").write_bytes(b"mine")
+    report = export_to(make_project(), "reaper", own_project=path)
+    assert (Path(report.folder) / "song one two.rpp").read_bytes() == b"mine"
+    assert report.open_with == "Song one two-of-the-song.rpp"
+    assert len(tracks_of(filled(report))) == 5
 
 
 def test_an_earlier_export_can_be_filled_again_and_keeps_its_identifiers_apart(

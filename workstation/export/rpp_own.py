@@ -71,7 +71,7 @@ class OwnProject:
 
         Args:
             plan: What to put in.
-            files: The stems, in `stems/` beside the project.
+            files: The stems, by their paths as seen from the project.
         """
         notes: list[str] = []
         added: list[str] = []
@@ -236,7 +236,7 @@ def copy_media(own: OwnProject, plan: Plan, folder: Path, job: JobContext) -> li
         return []
     return [
         f"Media of {one_line(own.path.name)} that were not copied: {missing}. They lie outside its "
-        "folder, or have the name of a stem. REAPER asks for them when it opens the project."
+        "folder, or are not there. REAPER asks for them when it opens the project."
     ]
 
 
