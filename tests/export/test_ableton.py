@@ -8,6 +8,7 @@ import shutil
 import tracemalloc
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import soundfile
@@ -15,10 +16,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from tests.export.conftest import FRAMES, RATE, TempoMap, worst_beat_s
+from tests.export.conftest import FRAMES, ONES_OWN, RATE, TempoMap, worst_beat_s
 from tests.export.test_lead_in import grids
 from workstation.audio import write_audio
-from workstation.export import ExportOptions, Project, Timeline, Track
+from workstation.export import ExportOptions, Project, Timeline, Track, lay_out
 from workstation.export.ableton import ABLETON, nearest_colour, set_times
 from workstation.export.als import MAX_XML_BYTES, LiveSet, new_set
 from workstation.export.target import Plan
@@ -499,6 +500,45 @@ def test_a_sample_of_the_name_of_a_stem_stays_itself(exported, tmp_path, there):
     words = " ".join(report.dropped)
     assert "The stems lie in Samples/Imported-of-the-song" in words
     assert ("was not copied: 1." in words) == (not there)
+
+
+def test_a_layout_mutes_tracks_that_are_there_and_what_they_keep_is_told(
+    exported, make_project, tmp_path
+):
+    project = lay_out(make_project(), ONES_OWN, {})
+    own = own_set(tmp_path, "Drums", "Reverb")
+    report, _, live_set = exported(project, own_project=own)
+    found = {
+        value(track, "Name/EffectiveName"): (
+            value(track, "DeviceChain/Mixer/Speaker/Manual"),
+            value(track, "DeviceChain/AudioOutputRouting/Target"),
+        )
+        for track in tracks_of(live_set)
+    }
+    assert list(found.items()) == [
+        ("Drums", ("false", "AudioOut/Master")),
+        ("Reverb", ("true", "AudioOut/Master")),
+        ("Bass", ("false", "AudioOut/Master")),
+        ("Vocals", ("true", "AudioOut/External/S2")),
+        ("Other", ("true", "AudioOut/Master")),
+        ("New", ("true", "AudioOut/Master")),
+    ]
+    assert len(tracks_of(live_set)) == len(found)
+    assert "The output of Drums: your own track goes where it went." in report.dropped
+    assert "Groups of tracks: Rhythm." in report.dropped
+
+
+@pytest.mark.parametrize("output", [1, 2, 4, 5])
+def test_outputs_that_live_does_not_pair_are_told(exported, make_project, output):
+    tracks = [msgspec.structs.replace(make_project().tracks[0], output=output)]
+    report, _, live_set = exported(make_project(tracks=(*tracks, *make_project().tracks[1:])))
+    (first, *_) = tracks_of(live_set)
+    pair = {1: "1/2", 2: "3/4", 4: "5/6", 5: "5/6"}[output]
+    routing = "DeviceChain/AudioOutputRouting"
+    assert value(first, f"{routing}/LowerDisplayString") == pair
+    assert value(first, f"{routing}/Target") == f"AudioOut/External/S{int(pair[0]) // 2}"
+    told = [words for words in report.dropped if f"so it goes to {pair}" in words]
+    assert len(told) == (output % 2 == 0)
 
 
 def test_two_stems_of_one_name_take_two_tracks_of_that_name(exported, make_project, tmp_path):

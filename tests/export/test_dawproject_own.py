@@ -8,8 +8,7 @@ import pytest
 import xmlschema
 from lxml import etree
 
-from tests.export.conftest import read_dawproject, worst_beat_s
-from tests.export.test_layouts import GROUPED
+from tests.export.conftest import GROUPED, ONES_OWN, read_dawproject, worst_beat_s
 from tests.export.test_takes import DRIFTING, JUMPS, STRAIGHT
 from workstation.export import lay_out
 from workstation.model import InputError
@@ -191,6 +190,23 @@ def test_an_earlier_export_with_groups_is_filled_in_its_place(make_project, expo
     ]  # fmt: skip
     assert len(list(root.iter("Audio"))) == 4
     assert sum("gave way: 1" in words for words in report.dropped) == 4
+
+
+@pytest.mark.parametrize("has_mute", [True, False])
+def test_a_layout_mutes_tracks_that_are_there_and_what_they_keep_is_told(
+    make_project, export_to, own, has_mute
+):
+    mute = next(line for line in OWN.splitlines() if 'name="Mute"' in line)
+    path = own(OWN if has_mute else OWN.replace(mute, ""))
+    report = export_to(lay_out(make_project(), ONES_OWN, {}), "dawproject", own_project=path)
+    root, *_ = opened(report)
+    tracks = {track.get("name"): track for track in root.find("Structure").iter("Track")}
+    assert set(tracks) >= {"DRUMS", "Bass", "New", "Reverb"}
+    muted = {name for name, track in tracks.items()
+             if track.find("Channel/Mute[@value='true']") is not None}  # fmt: skip
+    assert muted == {"DRUMS", "Bass"}
+    assert "The group of Drums: your own track stays where it lies." in report.dropped
+    assert "An output for each track: all go to the master." in report.dropped
 
 
 def zipped(**entries):

@@ -7,8 +7,9 @@ import pytest
 import rpp
 import soundfile
 
-from tests.export.conftest import FRAMES, read_rpp, rpp_tempo_map, worst_beat_s
+from tests.export.conftest import FRAMES, ONES_OWN, read_rpp, rpp_tempo_map, worst_beat_s
 from tests.export.test_takes import DRIFTING, STRAIGHT
+from workstation.export import lay_out
 from workstation.model import InputError, UsageError
 
 OWN = """<REAPER_PROJECT 0.1 "7.22/win64" 1731000000
@@ -169,6 +170,42 @@ def test_a_project_within_a_project_is_not_replaced_by_ours(make_project, export
     assert (Path(report.folder) / "song one two.rpp").read_bytes() == b"mine"
     assert report.open_with == "Song one two-of-the-song.rpp"
     assert len(tracks_of(filled(report))) == 5
+
+
+@pytest.mark.parametrize("mute", ["", "    MUTESOLO 0 2 0\n"])
+def test_a_layout_comes_behind_the_tracks_that_are_there_and_mutes_them(
+    make_project, export_to, own, mute
+):
+    path = own(OWN.replace("    PEAKCOL 16576\n", "    PEAKCOL 16576\n" + mute))
+    project = lay_out(make_project(), ONES_OWN, {})
+    report = export_to(project, "reaper", own_project=path)
+    found = {}
+    for name, track in tracks_of(filled(report)).items():
+        values = {line[0]: line[1:] for line in track.children if isinstance(line, list)}
+        found[name] = (values.get("ISBUS"), values.get("MUTESOLO", [""])[0],
+                       values.get("HWOUT", [None])[0], len(track.findall("ITEM")))  # fmt: skip
+    assert list(found.items()) == [
+        ("DRUMS", (None, "1", None, 1)),
+        ('My "keys"', (None, "", None, 2)),
+        ("Rhythm", (["1", "1"], "0", None, 0)),
+        ("Bass", (None, "1", None, 1)),
+        ("New", (["2", "-1"], "0", None, 0)),
+        ("Vocals", (None, "0", "4", 1)),
+        ("Other", (None, "0", None, 1)),
+        ("Reverb", (None, "0", None, 0)),
+    ]
+    assert not mute or "    MUTESOLO 1 2 0\n" in filled(report)
+    assert "The group of Drums: your own track stays where it lies." in report.dropped
+    assert "The output of Drums: your own track goes where it went." in report.dropped
+
+
+def test_an_earlier_export_with_a_layout_is_filled_in_its_place(make_project, export_to, tmp_path):
+    project = lay_out(make_project(), ONES_OWN, {})
+    first = export_to(project, "reaper")
+    path = tmp_path / "first.rpp"
+    path.write_text(filled(first))
+    text = filled(export_to(project, "reaper", own_project=path, overwrite=True))
+    assert list(tracks_of(text)) == list(tracks_of(path.read_text()))
 
 
 def test_an_earlier_export_can_be_filled_again_and_keeps_its_identifiers_apart(

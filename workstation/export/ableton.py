@@ -37,6 +37,7 @@ from workstation.export.lead_in import LeadInLimits
 from workstation.export.markers import markers_of
 from workstation.export.own_files import free_name
 from workstation.export.pieces import Clip
+from workstation.export.project import Track
 from workstation.export.stem_files import ENCODINGS, StemFiles, write_stems
 from workstation.export.target import LayoutPart, Part, Plan, Target, Written
 from workstation.export.text import one_line
@@ -68,8 +69,10 @@ def write_ableton(plan: Plan, folder: Path, job: JobContext) -> Written:
     Raises:
         InputError: The user's own Set cannot be read, or lacks what the stems need.
     """
-    live_set, tracks, plain_clip = _tracks_for(plan)
+    live_set, tracks, plain_clip, filled = _tracks_for(plan)
     notes = [*_make_way(live_set, tracks), *_words_on_take(plan)]
+    added = [stem for index, stem in enumerate(plan.project.tracks) if index not in filled]
+    notes += [_words_on_pair(stem) for stem in added if stem.output and stem.output % 2 == 0]
     samples = sorted(live_set.samples())
     title = ascii_name(plan.project.title, fallback="Song")
     project = folder / f"{title} Project"
@@ -92,7 +95,7 @@ def write_ableton(plan: Plan, folder: Path, job: JobContext) -> Written:
     set_times(live_set, plan)
     name = f"{project.name}/{title}.als"
     (folder / name).write_bytes(live_set.to_bytes())
-    return Written(open_with=name, notes=(*files.notes, *notes))
+    return Written(open_with=name, notes=(*files.notes, *notes), filled=filled)
 
 
 def _write_stems(
@@ -121,8 +124,8 @@ def _make_way(live_set: LiveSet, tracks: Iterable[_Element]) -> list[str]:
     return notes
 
 
-def _tracks_for(plan: Plan) -> tuple[LiveSet, list[_Element], _Element]:
-    """A Set that has a track for every stem, those tracks in order, and a plain clip."""
+def _tracks_for(plan: Plan) -> tuple[LiveSet, list[_Element], _Element, tuple[int, ...]]:
+    """A Set with a track for every stem, these in order, a plain clip, and which it had."""
     live_set, plain, clip = new_set()
     free: list[_Element] = []
     if plan.options.own_project is not None:
@@ -130,8 +133,8 @@ def _tracks_for(plan: Plan) -> tuple[LiveSet, list[_Element], _Element]:
         free, plain = live_set.audio_tracks(), live_set.plain_track()
         if live_set.version == "12":
             clip = as_in_live_12(clip)
-    tracks = []
-    for stem in plan.project.tracks:
+    tracks, filled = [], []
+    for index, stem in enumerate(plan.project.tracks):
         name = one_line(stem.name)
         track = next((t for t in free if name.casefold() in _names(t)), None)
         if track is None:
@@ -142,11 +145,16 @@ def _tracks_for(plan: Plan) -> tuple[LiveSet, list[_Element], _Element]:
         else:
             free.remove(track)
             _refuse_frozen(track, name)
+            filled.append(index)
+            if stem.muted:
+                put(track, "DeviceChain/Mixer/Speaker/Manual", "false")
         tracks.append(track)
     for empty in plan.project.empty:
-        track = live_set.add_track(plain, one_line(empty.name))
-        put(track, "Color", str(nearest_colour(empty.colour)))
-    return live_set, tracks, clip
+        name = one_line(empty.name)
+        if not any(name.casefold() in _names(track) for track in free):
+            track = live_set.add_track(plain, name)
+            put(track, "Color", str(nearest_colour(empty.colour)))
+    return live_set, tracks, clip, tuple(filled)
 
 
 def _set_output(track: _Element, output: int | None) -> None:
@@ -154,11 +162,24 @@ def _set_output(track: _Element, output: int | None) -> None:
     if output is None:
         return
     routing = "DeviceChain/AudioOutputRouting"
-    pair, odd = divmod(output - 1, 2)
-    # Pairs are counted from 0; a pair that begins on an even output is one Live does not know.
-    put(track, f"{routing}/Target", f"AudioOut/External/S{pair + odd}")
+    first = _first_of_pair(output)
+    put(track, f"{routing}/Target", f"AudioOut/External/S{first // 2}")
     put(track, f"{routing}/UpperDisplayString", "Ext. Out")
-    put(track, f"{routing}/LowerDisplayString", f"{2 * (pair + odd) + 1}/{2 * (pair + odd) + 2}")
+    put(track, f"{routing}/LowerDisplayString", f"{first}/{first + 1}")
+
+
+def _first_of_pair(output: int) -> int:
+    """Live knows no pair that begins on an even output: the next one, then."""
+    return output + 1 - output % 2
+
+
+def _words_on_pair(stem: Track) -> str:
+    assert stem.output is not None
+    first = _first_of_pair(stem.output)
+    return (
+        f"The outputs {stem.output}/{stem.output + 1} of {one_line(stem.name)}: Live has pairs "
+        f"that begin with an odd one, so it goes to {first}/{first + 1}."
+    )
 
 
 def _names(track: _Element) -> set[str]:

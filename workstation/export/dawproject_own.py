@@ -64,8 +64,10 @@ class OwnDaw:
         self.unpacked_bytes = sum(entry.file_size for entry in entries)
         self._root = self._parsed(data)
 
-    def merged(self, ours: bytes, audio: str) -> tuple[bytes, list[str]]:
-        """The XML of the project with ours in it, and in words what gave way.
+    def merged(self, ours: bytes, audio: str) -> tuple[bytes, list[str], set[str]]:
+        """The XML of the project with ours in it, in words what gave way, and what it had.
+
+        The last are identifiers of ours: of the tracks, too, that became one with its own.
 
         Args:
             ours: The XML of our own project for the same song.
@@ -76,7 +78,7 @@ class OwnDaw:
         root, song = self._root, etree.fromstring(ours)
         for file in song.iter("File"):
             file.set("path", audio + "/" + PurePosixPath(file.get("path", "")).name)
-        self._rename(song)
+        prefix = self._rename(song)
         notes: list[str] = []
         same = self._match(song, notes)
         for element in (*song.iter(), *root.iter()):  # Some of ours are theirs by now.
@@ -94,7 +96,11 @@ class OwnDaw:
                 arrangement.remove(old)
             if new is not None:
                 arrangement.append(new)
-        return etree.tostring(root, xml_declaration=True, encoding="UTF-8"), notes
+        return (
+            etree.tostring(root, xml_declaration=True, encoding="UTF-8"),
+            notes,
+            {name.removeprefix(prefix) for name in same},
+        )
 
     def copy_entries(self, target: zipfile.ZipFile, job: JobContext) -> None:
         """Copy all but the project itself into another archive, a piece at a time.
@@ -155,16 +161,18 @@ class OwnDaw:
             raise self._bad("is not a DAWproject")
         return root
 
-    def _rename(self, song: _Element) -> None:
-        """Give everything of ours an identifier that the project has not."""
+    def _rename(self, song: _Element) -> str:
+        """Give everything of ours an identifier that the project has not; returns its prefix."""
         taken = {element.get("id") for element in self._root.iter() if element.get("id")}
         prefix = "w"
         while any(str(name).startswith(prefix) for name in taken):
             prefix += "w"
+        prefix += "-"
         for element in song.iter():
             for name in ("id", *_REFERENCES):
                 if element.get(name):
-                    element.set(name, prefix + "-" + element.get(name, ""))
+                    element.set(name, prefix + element.get(name, ""))
+        return prefix
 
     def _match(self, song: _Element, notes: list[str]) -> dict[str, str]:
         """Put our tracks and tempo where theirs are; returns which of our ids are now theirs."""
@@ -214,7 +222,11 @@ class OwnDaw:
         same: dict[str, str],
         notes: list[str],
     ) -> None:
-        """Let our automation of a channel be that of their track."""
+        """Let our automation of a channel be that of their track, and mute it if ours is."""
+        if channel.find("Mute[@value='true']") is not None:
+            parent = theirs.find("Channel")
+            assert parent is not None
+            _child(parent, "Mute", after=("Devices",)).set("value", "true")
         for parameter in channel:
             kind = str(parameter.tag)
             found = theirs.find(f"Channel/{kind}")

@@ -26,7 +26,7 @@ def write_reaper(plan: Plan, folder: Path, job: JobContext) -> Written:
     stems = free_name(_STEMS, media)
     files = write_stems(plan.project, folder / stems, plan.options, job).within(stems)
     name = free_name(ascii_name(plan.project.title, fallback="Song") + ".rpp", media)
-    notes = [*files.notes, *plan.arrangement.notes]
+    notes, filled = [*files.notes, *plan.arrangement.notes], tuple[int, ...]()
     if stems != _STEMS:
         notes.append(f"The stems lie in {stems}/: your project has a folder {_STEMS} of its own.")
     if own is None:
@@ -34,10 +34,10 @@ def write_reaper(plan: Plan, folder: Path, job: JobContext) -> Written:
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
     else:
         notes += copy_media(own, plan, folder, job)
-        data, words = own.filled(plan, files)
+        data, words, filled = own.filled(plan, files)
         (folder / name).write_bytes(data)
         notes += words
-    return Written(open_with=name, notes=tuple(notes))
+    return Written(open_with=name, notes=tuple(notes), filled=filled)
 
 
 REAPER = Target(

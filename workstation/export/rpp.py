@@ -43,11 +43,11 @@ def project_lines(plan: Plan, files: StemFiles) -> list[str]:
         *marker_lines(plan),
     ]
     for number, group in enumerate(project.folders):
-        lines += _folder_lines(plan, files, group, number)
+        lines += folder_lines(plan, files, group, number)
     return [*lines, ">"]
 
 
-def _folder_lines(plan: Plan, files: StemFiles, group: Folder, number: int) -> list[str]:
+def folder_lines(plan: Plan, files: StemFiles, group: Folder, number: int) -> list[str]:
     """A track with the tracks that lie in it, or one that lies in none."""
     tracks = [
         *(track_lines(plan, files, index) for index in group.tracks),
