@@ -524,7 +524,7 @@ def test_a_layout_mutes_tracks_that_are_there_and_what_they_keep_is_told(
         ("New", ("true", "AudioOut/Master")),
     ]
     assert len(tracks_of(live_set)) == len(found)
-    assert "The output of Drums: your own track goes where it went." in report.dropped
+    assert "The output of Drums: your project keeps its own." in report.dropped
     assert "Groups of tracks: Rhythm." in report.dropped
 
 

@@ -205,7 +205,7 @@ def test_a_layout_mutes_tracks_that_are_there_and_what_they_keep_is_told(
     muted = {name for name, track in tracks.items()
              if track.find("Channel/Mute[@value='true']") is not None}  # fmt: skip
     assert muted == {"DRUMS", "Bass"}
-    assert "The group of Drums: your own track stays where it lies." in report.dropped
+    assert "The group of Drums: your project keeps its own." in report.dropped
     assert "An output for each track: all go to the master." in report.dropped
 
 

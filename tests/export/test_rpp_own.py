@@ -195,8 +195,8 @@ def test_a_layout_comes_behind_the_tracks_that_are_there_and_mutes_them(
         ("Reverb", (None, "0", None, 0)),
     ]
     assert not mute or "    MUTESOLO 1 2 0\n" in filled(report)
-    assert "The group of Drums: your own track stays where it lies." in report.dropped
-    assert "The output of Drums: your own track goes where it went." in report.dropped
+    assert "The group of Drums: your project keeps its own." in report.dropped
+    assert "The output of Drums: your project keeps its own." in report.dropped
 
 
 def test_an_earlier_export_with_a_layout_is_filled_in_its_place(make_project, export_to, tmp_path):

@@ -35,7 +35,7 @@ from workstation.export.als import (
 from workstation.export.automation import Curve, Point, StemAutomation, Switch, in_quarters
 from workstation.export.lead_in import LeadInLimits
 from workstation.export.markers import markers_of
-from workstation.export.own_files import free_name
+from workstation.export.own_files import unused_name
 from workstation.export.pieces import Clip
 from workstation.export.project import Track
 from workstation.export.stem_files import ENCODINGS, StemFiles, write_stems
@@ -107,7 +107,7 @@ def _write_stems(
     if played.isdisjoint(name.casefold() for name in files.names):
         return files.within(_STEMS), []
     usual = PurePosixPath(_STEMS)
-    place = usual.with_name(free_name(usual.name, samples))
+    place = usual.with_name(unused_name(usual.name, samples))
     (project / _STEMS).rename(project / place)
     words = f"The stems lie in {place}: your Set has audio that is called like one."
     return files.within(str(place)), [words]

@@ -18,7 +18,7 @@ def file_in(home: Path, path: str) -> Path | None:
         return None
 
 
-def free_name(name: str, paths: Iterable[str]) -> str:
+def unused_name(name: str, paths: Iterable[str]) -> str:
     """A name like this one that is no part of any of the paths, in small or large letters.
 
     What a project goes on playing must not find our file in the place of its own, be that there

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from workstation.export.own_files import free_name
+from workstation.export.own_files import unused_name
 from workstation.export.rpp import project_lines
 from workstation.export.rpp_own import OwnProject, copy_media
 from workstation.export.stem_files import ENCODINGS, write_stems
@@ -23,9 +23,9 @@ def write_reaper(plan: Plan, folder: Path, job: JobContext) -> Written:
     """
     own = None if plan.options.own_project is None else OwnProject.read(plan.options.own_project)
     media = set[str]() if own is None else own.media(plan)
-    stems = free_name(_STEMS, media)
+    stems = unused_name(_STEMS, media)
     files = write_stems(plan.project, folder / stems, plan.options, job).within(stems)
-    name = free_name(ascii_name(plan.project.title, fallback="Song") + ".rpp", media)
+    name = unused_name(ascii_name(plan.project.title, fallback="Song") + ".rpp", media)
     notes, filled = [*files.notes, *plan.arrangement.notes], tuple[int, ...]()
     if stems != _STEMS:
         notes.append(f"The stems lie in {stems}/: your project has a folder {_STEMS} of its own.")

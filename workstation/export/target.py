@@ -183,19 +183,17 @@ def _lost_layout(project: Project, target: Target, filled: list[Track]) -> list[
         else "",
         LayoutPart.MADE: f"Tracks that are no stems: {made}." if made else "",
     }
-    placed = names(track for track in filled if track.group)
-    routed = names(track for track in filled if track.output)
     kept = {
-        LayoutPart.GROUPS: f"The group of {placed}: your own track stays where it lies."
-        if placed
-        else "",
-        LayoutPart.OUTPUTS: f"The output of {routed}: your own track goes where it went."
-        if routed
-        else "",
+        LayoutPart.GROUPS: ("group", names(track for track in filled if track.group)),
+        LayoutPart.OUTPUTS: ("output", names(track for track in filled if track.output)),
     }
     return [
         *(words for part, words in missing.items() if words and part not in target.layout),
-        *(words for part, words in kept.items() if words and part in target.layout),
+        *(
+            f"The {what} of {which}: your project keeps its own."
+            for part, (what, which) in kept.items()
+            if which and part in target.layout
+        ),
     ]
 
 
