@@ -10,11 +10,40 @@ import pytest
 import rpp
 
 from workstation.audio import write_audio
-from workstation.export import ExportOptions, Project, Track, export
+from workstation.export import ExportOptions, Layout, Project, Track, export
+from workstation.export.layouts import TrackRow
 from workstation.model import BeatGrid, JobContext, Key, Section
 
 RATE = 44100
 FRAMES = 4 * RATE + 321
+
+
+def layout_of(*rows, **values):
+    return Layout(template_version=1, summary="", track=rows, **values)
+
+
+def row(*stems, **values):
+    return TrackRow(stems=stems, **values)
+
+
+GROUPED = layout_of(
+    row("drums", group="Rhythm"),
+    row("vocals", muted=True, output=3),
+    row("bass", group="Rhythm", name="Low & <b>"),
+    row("*"),
+    TrackRow(kind="empty", name="New", group="Rhythm", colour="#010203"),
+    TrackRow(kind="bus", name="Reverb"),
+)
+
+# For a project of one's own that has the track of the drums.
+ONES_OWN = layout_of(
+    row("drums", group="Rhythm", muted=True, output=3),
+    row("bass", group="Rhythm", muted=True),
+    row("vocals", output=5),
+    row("*"),
+    TrackRow(kind="empty", name="New", group="Rhythm"),
+    TrackRow(kind="bus", name="Reverb"),
+)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import shutil
 import tracemalloc
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import soundfile
@@ -15,10 +16,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from tests.export.conftest import FRAMES, RATE, TempoMap, worst_beat_s
+from tests.export.conftest import FRAMES, ONES_OWN, RATE, TempoMap, worst_beat_s
 from tests.export.test_lead_in import grids
 from workstation.audio import write_audio
-from workstation.export import ExportOptions, Project, Timeline, Track
+from workstation.export import ExportOptions, Project, Timeline, Track, lay_out
 from workstation.export.ableton import ABLETON, nearest_colour, set_times
 from workstation.export.als import MAX_XML_BYTES, LiveSet, new_set
 from workstation.export.target import Plan
@@ -472,11 +473,72 @@ def test_the_audio_of_an_own_set_comes_along_but_nothing_from_outside_its_projec
     report, folder, _ = exported(own_project=own, encoding="float32")
     assert (folder / "Samples" / "kick.wav").read_bytes() == b"kick"
     assert sorted(p.name for p in folder.rglob("*") if p.is_file()) == [
-        "01 Drums.wav", "02 Bass.wav", "03 Other.wav", "04 Vocals.wav", "About this folder.txt",
-        "Song one two.als", "kick.wav",
+        "01 Drums.wav", "01 Drums.wav", "02 Bass.wav", "03 Other.wav", "04 Vocals.wav",
+        "About this folder.txt", "Song one two.als", "kick.wav",
     ]  # fmt: skip
-    assert (folder / "Samples" / "Imported" / "01 Drums.wav").stat().st_size > FRAMES
-    assert any("Mine.als that was not copied: 8." in w for w in report.dropped)
+    assert any("Mine.als that was not copied: 7." in w for w in report.dropped)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_sample_of_the_name_of_a_stem_stays_itself(exported, tmp_path, there):
+    home = tmp_path / "Home Project"
+    (home / "Ableton Project Info").mkdir(parents=True)
+    (home / "Samples" / "Imported").mkdir(parents=True)
+    sample = "Samples/Imported/01 DRUMS.wav"
+    if there:
+        (home / sample).write_bytes(b"mine")
+    own = own_set(home, "Guitar", change=samples(("3", sample)))
+    report, folder, live_set = exported(own_project=own)
+    paths = [value(clip_in(track), "SampleRef/FileRef/RelativePath")
+             for track in tracks_of(live_set)[1:]]  # fmt: skip
+    assert paths == [f"Samples/Imported-of-the-song/{name}.wav"
+                     for name in ("01 Drums", "02 Bass", "03 Other", "04 Vocals")]  # fmt: skip
+    for path in paths:
+        assert soundfile.info(folder / path).frames == FRAMES
+    kept = [path.read_bytes() for path in (folder / "Samples" / "Imported").glob("*")]
+    assert kept == ([b"mine"] if there else [])
+    words = " ".join(report.dropped)
+    assert "The stems lie in Samples/Imported-of-the-song" in words
+    assert ("was not copied: 1." in words) == (not there)
+
+
+def test_a_layout_mutes_tracks_that_are_there_and_what_they_keep_is_told(
+    exported, make_project, tmp_path
+):
+    project = lay_out(make_project(), ONES_OWN, {})
+    own = own_set(tmp_path, "Drums", "Reverb")
+    report, _, live_set = exported(project, own_project=own)
+    found = {
+        value(track, "Name/EffectiveName"): (
+            value(track, "DeviceChain/Mixer/Speaker/Manual"),
+            value(track, "DeviceChain/AudioOutputRouting/Target"),
+        )
+        for track in tracks_of(live_set)
+    }
+    assert list(found.items()) == [
+        ("Drums", ("false", "AudioOut/Master")),
+        ("Reverb", ("true", "AudioOut/Master")),
+        ("Bass", ("false", "AudioOut/Master")),
+        ("Vocals", ("true", "AudioOut/External/S2")),
+        ("Other", ("true", "AudioOut/Master")),
+        ("New", ("true", "AudioOut/Master")),
+    ]
+    assert len(tracks_of(live_set)) == len(found)
+    assert "The output of Drums: your project keeps its own." in report.dropped
+    assert "Groups of tracks: Rhythm." in report.dropped
+
+
+@pytest.mark.parametrize("output", [1, 2, 4, 5])
+def test_outputs_that_live_does_not_pair_are_told(exported, make_project, output):
+    tracks = [msgspec.structs.replace(make_project().tracks[0], output=output)]
+    report, _, live_set = exported(make_project(tracks=(*tracks, *make_project().tracks[1:])))
+    (first, *_) = tracks_of(live_set)
+    pair = {1: "1/2", 2: "3/4", 4: "5/6", 5: "5/6"}[output]
+    routing = "DeviceChain/AudioOutputRouting"
+    assert value(first, f"{routing}/LowerDisplayString") == pair
+    assert value(first, f"{routing}/Target") == f"AudioOut/External/S{int(pair[0]) // 2}"
+    told = [words for words in report.dropped if f"so it goes to {pair}" in words]
+    assert len(told) == (output % 2 == 0)
 
 
 def test_two_stems_of_one_name_take_two_tracks_of_that_name(exported, make_project, tmp_path):

@@ -8,8 +8,9 @@ import pytest
 import xmlschema
 from lxml import etree
 
-from tests.export.conftest import read_dawproject, worst_beat_s
+from tests.export.conftest import GROUPED, ONES_OWN, read_dawproject, worst_beat_s
 from tests.export.test_takes import DRIFTING, JUMPS, STRAIGHT
+from workstation.export import lay_out
 from workstation.model import InputError
 
 SCHEMA = Path(__file__).parent / "schema" / "Project.xsd"
@@ -140,6 +141,72 @@ def test_an_earlier_export_and_a_bare_project_can_be_filled(make_project, export
         export_to(make_project(take=STRAIGHT), "dawproject", own_project=bare, overwrite=True)
     )
     assert len(list(root.iter("Track"))) == 5
+
+
+@pytest.mark.parametrize("take", [None, STRAIGHT])
+def test_stems_in_groups_land_on_tracks_of_their_name_and_the_rest_of_the_group_behind(
+    make_project, export_to, own, take
+):
+    project = lay_out(make_project(take=take), GROUPED, {})
+    report = export_to(project, "dawproject", own_project=own())
+    root, _, _, entries = opened(report)
+    structure = root.find("Structure")
+    assert [t.get("name") for t in structure.findall("Track")] == [
+        "Group", "Bass", "Master", "Rhythm", "Vocals", "Other", "Reverb",
+    ]  # fmt: skip
+    rhythm = structure.find("Track[@name='Rhythm']")
+    assert [t.get("name") for t in rhythm.findall("Track")] == ["Low & <b>", "New"]
+    channel = rhythm.find("Channel")
+    assert channel.get("destination") == "id31"
+    assert {t.find("Channel").get("destination") for t in rhythm.findall("Track")} == {
+        channel.get("id")
+    }
+    tracks = {t.get("id"): t.get("name") for t in structure.iter("Track")}
+    played = {
+        tracks[lane.get("track")]: file.get("path")
+        for lane in root.find("Arrangement/Lanes")
+        for file in lane.iter("File")
+    }
+    assert played == {
+        "DRUMS": "audio/01 Drums.wav",
+        "Vocals": "audio/02 Vocals.wav",
+        "Low & <b>": "audio/03 Low & b.wav",
+        "Other": "audio/04 Other.wav",
+    }
+    assert set(played.values()) <= set(entries)
+    assert not [c for c in root.iter("Clip") if c.get("name") == "old"]
+    assert "Clips on your track drums gave way: 1." in report.dropped
+
+
+def test_an_earlier_export_with_groups_is_filled_in_its_place(make_project, export_to, tmp_path):
+    project = lay_out(make_project(), GROUPED, {})
+    first = export_to(project, "dawproject")
+    path = tmp_path / "first.dawproject"
+    path.write_bytes((Path(first.folder) / first.open_with).read_bytes())
+    report = export_to(project, "dawproject", own_project=path, overwrite=True)
+    root, *_ = opened(report)
+    assert [t.get("name") for t in root.iter("Track")] == [
+        "Rhythm", "Drums", "Low & <b>", "New", "Vocals", "Other", "Reverb", "Master",
+    ]  # fmt: skip
+    assert len(list(root.iter("Audio"))) == 4
+    assert sum("gave way: 1" in words for words in report.dropped) == 4
+
+
+@pytest.mark.parametrize("has_mute", [True, False])
+def test_a_layout_mutes_tracks_that_are_there_and_what_they_keep_is_told(
+    make_project, export_to, own, has_mute
+):
+    mute = next(line for line in OWN.splitlines() if 'name="Mute"' in line)
+    path = own(OWN if has_mute else OWN.replace(mute, ""))
+    report = export_to(lay_out(make_project(), ONES_OWN, {}), "dawproject", own_project=path)
+    root, *_ = opened(report)
+    tracks = {track.get("name"): track for track in root.find("Structure").iter("Track")}
+    assert set(tracks) >= {"DRUMS", "Bass", "New", "Reverb"}
+    muted = {name for name, track in tracks.items()
+             if track.find("Channel/Mute[@value='true']") is not None}  # fmt: skip
+    assert muted == {"DRUMS", "Bass"}
+    assert "The group of Drums: your project keeps its own." in report.dropped
+    assert "An output for each track: all go to the master." in report.dropped
 
 
 def zipped(**entries):

@@ -13,7 +13,16 @@ import xmlschema
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.export.conftest import FRAMES, RATE, read_rpp, rpp_tempo_map, worst_beat_s
+from tests.export.conftest import (
+    FRAMES,
+    GROUPED,
+    RATE,
+    layout_of,
+    read_rpp,
+    row,
+    rpp_tempo_map,
+    worst_beat_s,
+)
 from tests.export.test_ardour import Ardour, needs_ardour
 from workstation.export import EmptyTrack, Layout, Track, lay_out, with_lead
 from workstation.export.layouts import TrackRow, find_layout, layout_files, read_layout
@@ -24,14 +33,6 @@ from workstation.model.take import Take, TakeEvent, TakeStart
 
 HERE = Path(__file__).parent
 SHIPPED = ("dj-edit", "karaoke", "practice", "remix", "stage")
-
-
-def layout_of(*rows, **values):
-    return Layout(template_version=1, summary="", track=rows, **values)
-
-
-def row(*stems, **values):
-    return TrackRow(stems=stems, **values)
 
 
 def song(*names):
@@ -92,6 +93,23 @@ def test_mistakes_are_told(tmp_path, text, words):
         read_layout(file)
     assert "mine.toml" in error.value.problem
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a = " + "[" * 5000, "nested too deep"),
+        ("a = " + "[" * 5000 + "]" * 5000, "nested too deep"),
+        ("# " + "x" * (1 << 20), "larger than 1 MiB"),
+    ],
+    ids=["open", "closed", "large"],
+)
+def test_a_hostile_file_is_refused_in_one_clear_sentence(tmp_path, text, words):
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=words) as error:
+        read_layout(file)
+    assert "mine.toml" in error.value.problem
 
 
 def test_every_stem_lands_on_a_track_and_a_name_goes_before_a_pattern():
@@ -167,16 +185,6 @@ def test_a_take_moves_along_with_its_song(make_project):
     assert [e.value for e in made.take.events] == [1.0, 1.0 + lead / RATE, 1.0, -6.0]
     assert made.take.events[2].slice == (50 + lead, 10)
     assert [e.frame for e in made.take.events] == [0, 5, 6, 7]
-
-
-GROUPED = layout_of(
-    row("drums", group="Rhythm"),
-    row("vocals", muted=True, output=3),
-    row("bass", group="Rhythm", name="Low & <b>"),
-    row("*"),
-    TrackRow(kind="empty", name="New", group="Rhythm", colour="#010203"),
-    TrackRow(kind="bus", name="Reverb"),
-)
 
 
 def test_reaper_has_folders_mutes_outputs_and_empty_tracks(make_project, export_to):

@@ -524,6 +524,21 @@ def test_a_wrong_encoding_is_told_before_the_work(make_project, filled):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_folders_that_are_nested_too_deep_are_refused(filled, tmp_path):
+    own = make_bundle(tmp_path / "Mine.logicx")
+    nested = [own / "Media" / ("x/" * depth) for depth in range(1, 1201)]
+    for folder in nested:
+        folder.mkdir()
+    try:
+        with pytest.raises(
+            InputError, match=r"Mine\.logicx holds folders that are nested too deep"
+        ):
+            filled(own=own)
+    finally:  # Not left to what walks folder by folder, too.
+        for folder in reversed(nested):
+            folder.rmdir()
+
+
 @pytest.mark.parametrize(
     "place", [DATA, ABOUT, "Media/Audio Files/link.wav", "Media/out", "Resources/fifo"]
 )

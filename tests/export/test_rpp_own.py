@@ -7,8 +7,9 @@ import pytest
 import rpp
 import soundfile
 
-from tests.export.conftest import read_rpp, rpp_tempo_map, worst_beat_s
+from tests.export.conftest import FRAMES, ONES_OWN, read_rpp, rpp_tempo_map, worst_beat_s
 from tests.export.test_takes import DRIFTING, STRAIGHT
+from workstation.export import lay_out
 from workstation.model import InputError, UsageError
 
 OWN = """<REAPER_PROJECT 0.1 "7.22/win64" 1731000000
@@ -145,6 +146,68 @@ def test_media_beside_the_project_come_along_and_others_are_told(make_project, e
     assert "Tracks that were there keep their levels" in readme
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_media_of_the_name_of_a_stem_stay_themselves(make_project, export_to, own, there):
+    path = own(OWN.replace("Media\\keys.wav", "Stems\\01 Drums.wav"))
+    if there:
+        (path.parent / "Stems").mkdir()
+        (path.parent / "Stems" / "01 Drums.wav").write_bytes(b"mine")
+    report = export_to(make_project(), "reaper", own_project=path)
+    folder, tracks = Path(report.folder), tracks_of(filled(report))
+    assert files_of(tracks["DRUMS"]) == ["stems-of-the-song/01 Drums.wav"]
+    assert soundfile.info(folder / "stems-of-the-song" / "01 Drums.wav").frames == FRAMES
+    assert files_of(tracks['My "keys"'])[0] == "Stems\\01 Drums.wav"
+    assert [p.read_bytes() for p in folder.glob("[Ss]tems/*")] == [b"mine"] * there
+    words = " ".join(report.dropped)
+    assert "The stems lie in stems-of-the-song/" in words
+    assert ("were not copied: 1." in words) == there  # Else two: that is outside, too.
+
+
+def test_a_project_within_a_project_is_not_replaced_by_ours(make_project, export_to, own):
+    path = own(OWN.replace("Media\\keys.wav", "song one two.rpp"))
+    (path.parent / "song one two.rpp").write_bytes(b"mine")
+    report = export_to(make_project(), "reaper", own_project=path)
+    assert (Path(report.folder) / "song one two.rpp").read_bytes() == b"mine"
+    assert report.open_with == "Song one two-of-the-song.rpp"
+    assert len(tracks_of(filled(report))) == 5
+
+
+@pytest.mark.parametrize("mute", ["", "    MUTESOLO 0 2 0\n"])
+def test_a_layout_comes_behind_the_tracks_that_are_there_and_mutes_them(
+    make_project, export_to, own, mute
+):
+    path = own(OWN.replace("    PEAKCOL 16576\n", "    PEAKCOL 16576\n" + mute))
+    project = lay_out(make_project(), ONES_OWN, {})
+    report = export_to(project, "reaper", own_project=path)
+    found = {}
+    for name, track in tracks_of(filled(report)).items():
+        values = {line[0]: line[1:] for line in track.children if isinstance(line, list)}
+        found[name] = (values.get("ISBUS"), values.get("MUTESOLO", [""])[0],
+                       values.get("HWOUT", [None])[0], len(track.findall("ITEM")))  # fmt: skip
+    assert list(found.items()) == [
+        ("DRUMS", (None, "1", None, 1)),
+        ('My "keys"', (None, "", None, 2)),
+        ("Rhythm", (["1", "1"], "0", None, 0)),
+        ("Bass", (None, "1", None, 1)),
+        ("New", (["2", "-1"], "0", None, 0)),
+        ("Vocals", (None, "0", "4", 1)),
+        ("Other", (None, "0", None, 1)),
+        ("Reverb", (None, "0", None, 0)),
+    ]
+    assert not mute or "    MUTESOLO 1 2 0\n" in filled(report)
+    assert "The group of Drums: your project keeps its own." in report.dropped
+    assert "The output of Drums: your project keeps its own." in report.dropped
+
+
+def test_an_earlier_export_with_a_layout_is_filled_in_its_place(make_project, export_to, tmp_path):
+    project = lay_out(make_project(), ONES_OWN, {})
+    first = export_to(project, "reaper")
+    path = tmp_path / "first.rpp"
+    path.write_text(filled(first))
+    text = filled(export_to(project, "reaper", own_project=path, overwrite=True))
+    assert list(tracks_of(text)) == list(tracks_of(path.read_text()))
+
+
 def test_an_earlier_export_can_be_filled_again_and_keeps_its_identifiers_apart(
     make_project, export_to, tmp_path
 ):
@@ -201,6 +264,13 @@ def test_a_hostile_file_is_refused_in_one_clear_sentence(
 ):
     with pytest.raises(InputError, match=words):
         export_to(make_project(), "reaper", own_project=own(data))
+    assert not (tmp_path / "reaper").exists()
+
+
+def test_a_folder_is_not_taken_for_a_project(make_project, export_to, tmp_path):
+    (tmp_path / "folder.rpp").mkdir()
+    with pytest.raises(InputError, match=r"folder\.rpp cannot be read"):
+        export_to(make_project(), "reaper", own_project=tmp_path / "folder.rpp")
     assert not (tmp_path / "reaper").exists()
 
 

@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import copy
 import itertools
-import shutil
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from workstation.audio import need_space
+from workstation.export.ableton_own import PROJECT_INFO, copy_samples
 from workstation.export.als import (
     BEFORE_START,
     SILENT,
@@ -36,8 +35,9 @@ from workstation.export.als import (
 from workstation.export.automation import Curve, Point, StemAutomation, Switch, in_quarters
 from workstation.export.lead_in import LeadInLimits
 from workstation.export.markers import markers_of
-from workstation.export.own_files import file_in
+from workstation.export.own_files import unused_name
 from workstation.export.pieces import Clip
+from workstation.export.project import Track
 from workstation.export.stem_files import ENCODINGS, StemFiles, write_stems
 from workstation.export.target import LayoutPart, Part, Plan, Target, Written
 from workstation.export.text import one_line
@@ -49,8 +49,6 @@ if TYPE_CHECKING:
     from lxml.etree import _Element
 
 _STEMS = "Samples/Imported"
-# Live takes the folder that holds this one for the project, and paths start there.
-_PROJECT_INFO = "Ableton Project Info"
 _ABOUT_INFO = "Live knows its projects by this folder. Leave it here.\n"
 # The beats from the last warp marker to the one that only gives the tempo after it.
 _AFTER_LAST = 1 / 32
@@ -71,20 +69,22 @@ def write_ableton(plan: Plan, folder: Path, job: JobContext) -> Written:
     Raises:
         InputError: The user's own Set cannot be read, or lacks what the stems need.
     """
-    live_set, tracks, plain_clip = _tracks_for(plan)
+    live_set, tracks, plain_clip, filled = _tracks_for(plan)
     notes = [*_make_way(live_set, tracks), *_words_on_take(plan)]
+    added = [stem for index, stem in enumerate(plan.project.tracks) if index not in filled]
+    notes += [_words_on_pair(stem) for stem in added if stem.output and stem.output % 2 == 0]
     samples = sorted(live_set.samples())
     title = ascii_name(plan.project.title, fallback="Song")
     project = folder / f"{title} Project"
-    stems, info = project / _STEMS, project / _PROJECT_INFO
-    for path in (stems, info):
-        path.mkdir(parents=True)
+    info = project / PROJECT_INFO
+    info.mkdir(parents=True)
     (info / "About this folder.txt").write_text(_ABOUT_INFO, encoding="utf-8", newline="\n")
-    files = write_stems(plan.project, stems, plan.options, job)
+    files, words = _write_stems(plan, project, [path for _, path in samples], job)
+    notes += words
     if plan.options.own_project is not None:
         notes += copy_samples(samples, plan.options.own_project, project, job)
     for index, track in enumerate(tracks):
-        size = (stems / files.names[index]).stat().st_size
+        size = (project / files.names[index]).stat().st_size
         clips = clips_of(plain_clip, plan, files, index)
         for clip in clips:
             put(clip, "SampleRef/FileRef/OriginalFileSize", str(size))
@@ -95,7 +95,22 @@ def write_ableton(plan: Plan, folder: Path, job: JobContext) -> Written:
     set_times(live_set, plan)
     name = f"{project.name}/{title}.als"
     (folder / name).write_bytes(live_set.to_bytes())
-    return Written(open_with=name, notes=(*files.notes, *notes))
+    return Written(open_with=name, notes=(*files.notes, *notes), filled=filled)
+
+
+def _write_stems(
+    plan: Plan, project: Path, samples: list[str], job: JobContext
+) -> tuple[StemFiles, list[str]]:
+    """Write the stems to where Live puts what is imported, if the Set plays none of their name."""
+    files = write_stems(plan.project, project / _STEMS, plan.options, job)
+    played = {PurePosixPath(path).name.casefold() for path in samples}
+    if played.isdisjoint(name.casefold() for name in files.names):
+        return files.within(_STEMS), []
+    usual = PurePosixPath(_STEMS)
+    place = usual.with_name(unused_name(usual.name, samples))
+    (project / _STEMS).rename(project / place)
+    words = f"The stems lie in {place}: your Set has audio that is called like one."
+    return files.within(str(place)), [words]
 
 
 def _make_way(live_set: LiveSet, tracks: Iterable[_Element]) -> list[str]:
@@ -109,8 +124,8 @@ def _make_way(live_set: LiveSet, tracks: Iterable[_Element]) -> list[str]:
     return notes
 
 
-def _tracks_for(plan: Plan) -> tuple[LiveSet, list[_Element], _Element]:
-    """A Set that has a track for every stem, those tracks in order, and a plain clip."""
+def _tracks_for(plan: Plan) -> tuple[LiveSet, list[_Element], _Element, tuple[int, ...]]:
+    """A Set with a track for every stem, these in order, a plain clip, and which it had."""
     live_set, plain, clip = new_set()
     free: list[_Element] = []
     if plan.options.own_project is not None:
@@ -118,8 +133,8 @@ def _tracks_for(plan: Plan) -> tuple[LiveSet, list[_Element], _Element]:
         free, plain = live_set.audio_tracks(), live_set.plain_track()
         if live_set.version == "12":
             clip = as_in_live_12(clip)
-    tracks = []
-    for stem in plan.project.tracks:
+    tracks, filled = [], []
+    for index, stem in enumerate(plan.project.tracks):
         name = one_line(stem.name)
         track = next((t for t in free if name.casefold() in _names(t)), None)
         if track is None:
@@ -130,11 +145,16 @@ def _tracks_for(plan: Plan) -> tuple[LiveSet, list[_Element], _Element]:
         else:
             free.remove(track)
             _refuse_frozen(track, name)
+            filled.append(index)
+            if stem.muted:
+                put(track, "DeviceChain/Mixer/Speaker/Manual", "false")
         tracks.append(track)
     for empty in plan.project.empty:
-        track = live_set.add_track(plain, one_line(empty.name))
-        put(track, "Color", str(nearest_colour(empty.colour)))
-    return live_set, tracks, clip
+        name = one_line(empty.name)
+        if not any(name.casefold() in _names(track) for track in free):
+            track = live_set.add_track(plain, name)
+            put(track, "Color", str(nearest_colour(empty.colour)))
+    return live_set, tracks, clip, tuple(filled)
 
 
 def _set_output(track: _Element, output: int | None) -> None:
@@ -142,11 +162,24 @@ def _set_output(track: _Element, output: int | None) -> None:
     if output is None:
         return
     routing = "DeviceChain/AudioOutputRouting"
-    pair, odd = divmod(output - 1, 2)
-    # Pairs are counted from 0; a pair that begins on an even output is one Live does not know.
-    put(track, f"{routing}/Target", f"AudioOut/External/S{pair + odd}")
+    first = _first_of_pair(output)
+    put(track, f"{routing}/Target", f"AudioOut/External/S{first // 2}")
     put(track, f"{routing}/UpperDisplayString", "Ext. Out")
-    put(track, f"{routing}/LowerDisplayString", f"{2 * (pair + odd) + 1}/{2 * (pair + odd) + 2}")
+    put(track, f"{routing}/LowerDisplayString", f"{first}/{first + 1}")
+
+
+def _first_of_pair(output: int) -> int:
+    """Live knows no pair that begins on an even output: the next one, then."""
+    return output + 1 - output % 2
+
+
+def _words_on_pair(stem: Track) -> str:
+    assert stem.output is not None
+    first = _first_of_pair(stem.output)
+    return (
+        f"The outputs {stem.output}/{stem.output + 1} of {one_line(stem.name)}: Live has pairs "
+        f"that begin with an odd one, so it goes to {first}/{first + 1}."
+    )
 
 
 def _names(track: _Element) -> set[str]:
@@ -161,48 +194,6 @@ def _refuse_frozen(track: _Element, name: str) -> None:
             f"The track {name} of the Live Set is frozen, so it would not play the stem.",
             "In Live choose Edit > Unfreeze Track, save the Set, and export again.",
         )
-
-
-def copy_samples(
-    samples: Iterable[tuple[str, str]], own: Path, project: Path, job: JobContext
-) -> list[str]:
-    """Copy the audio of the user's own Set from its project; tells what stayed behind.
-
-    Only files inside the project's folder are read: a Set may name any path there is.
-
-    Args:
-        samples: What a path is relative to, as Live numbers it, and the path.
-        own: The user's Set.
-        project: The new project folder; nothing in it is replaced.
-        job: Cancellation.
-    """
-    home = _project_of(own)
-    found, missing = {}, 0
-    for kind, path in samples:
-        source = file_in(home, path) if kind == "3" else None
-        target = project if source is None else project / source.relative_to(home)
-        if source is not None and not target.exists():
-            found[source] = target
-        elif kind in {"1", "3"}:
-            missing += 1
-    need_space(project, sum(source.stat().st_size for source in found))
-    for source, target in found.items():
-        job.check()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
-    if not missing:
-        return []
-    return [
-        f"Audio of {one_line(own.name)} that was not copied: {missing}. It lies outside the Set's "
-        "project, or has the name of a stem. Choose File > Collect All and Save in Live and export "
-        "again, or find it with File > Manage Files."
-    ]
-
-
-def _project_of(own: Path) -> Path:
-    """The folder that Live takes for the project of a Set."""
-    own = own.resolve()
-    return next((p for p in own.parents if (p / _PROJECT_INFO).is_dir()), own.parent)
 
 
 def nearest_colour(colour: str) -> int:
@@ -312,7 +303,7 @@ def clip_of(plain: _Element, plan: Plan, files: StemFiles, index: int) -> _Eleme
         "TimeSignature/TimeSignatures/RemoteableTimeSignature/Numerator": str(numerator),
         "TimeSignature/TimeSignatures/RemoteableTimeSignature/Denominator": str(denominator),
         "ScrollerTimePreserver/RightTime": seconds,
-        "SampleRef/FileRef/RelativePath": f"{_STEMS}/{files.names[index]}",
+        "SampleRef/FileRef/RelativePath": files.names[index],
         "SampleRef/DefaultDuration": str(project.frames),
         "SampleRef/DefaultSampleRate": str(project.sample_rate_hz),
     }

@@ -42,12 +42,12 @@ def write_dawproject(plan: Plan, folder: Path, job: JobContext) -> Written:
     files = write_stems(plan.project, work, plan.options, job.part(0.0, 0.7))
     name = ascii_name(plan.project.title, fallback="Song") + ".dawproject"
     entries = {"project.xml": project_xml(plan, files), "metadata.xml": metadata_xml(plan)}
-    audio, gone = "audio", list[str]()
+    audio, gone, had = "audio", list[str](), set[str]()
     if own is not None:
         while any(entry.partition("/")[0].casefold() == audio for entry in own.names):
             audio += "-of-the-song"
         entries = {"project.xml": b""}
-        entries["project.xml"], gone = own.merged(project_xml(plan, files), audio)
+        entries["project.xml"], gone, had = own.merged(project_xml(plan, files), audio)
         need_space(folder, own.unpacked_bytes)
     with zipfile.ZipFile(folder / name, "w", zipfile.ZIP_STORED) as archive:
         for entry, content in entries.items():
@@ -63,7 +63,8 @@ def write_dawproject(plan: Plan, folder: Path, job: JobContext) -> Written:
     notes = [*files.notes, *plan.arrangement.notes, *gone]
     if any(strip.pan for strip in plan.arrangement.stems.values()):
         notes.append(_PAN_LAWS)
-    return Written(open_with=name, notes=tuple(notes))
+    filled = (index for index in range(len(files.names)) if f"track{index}" in had)
+    return Written(open_with=name, notes=tuple(notes), filled=tuple(filled))
 
 
 def _number(value: float) -> str:

@@ -64,8 +64,10 @@ class OwnDaw:
         self.unpacked_bytes = sum(entry.file_size for entry in entries)
         self._root = self._parsed(data)
 
-    def merged(self, ours: bytes, audio: str) -> tuple[bytes, list[str]]:
-        """The XML of the project with ours in it, and in words what gave way.
+    def merged(self, ours: bytes, audio: str) -> tuple[bytes, list[str], set[str]]:
+        """The XML of the project with ours in it, in words what gave way, and what it had.
+
+        The last are identifiers of ours: of the tracks, too, that became one with its own.
 
         Args:
             ours: The XML of our own project for the same song.
@@ -76,7 +78,7 @@ class OwnDaw:
         root, song = self._root, etree.fromstring(ours)
         for file in song.iter("File"):
             file.set("path", audio + "/" + PurePosixPath(file.get("path", "")).name)
-        self._rename(song)
+        prefix = self._rename(song)
         notes: list[str] = []
         same = self._match(song, notes)
         for element in (*song.iter(), *root.iter()):  # Some of ours are theirs by now.
@@ -94,7 +96,11 @@ class OwnDaw:
                 arrangement.remove(old)
             if new is not None:
                 arrangement.append(new)
-        return etree.tostring(root, xml_declaration=True, encoding="UTF-8"), notes
+        return (
+            etree.tostring(root, xml_declaration=True, encoding="UTF-8"),
+            notes,
+            {name.removeprefix(prefix) for name in same},
+        )
 
     def copy_entries(self, target: zipfile.ZipFile, job: JobContext) -> None:
         """Copy all but the project itself into another archive, a piece at a time.
@@ -155,22 +161,50 @@ class OwnDaw:
             raise self._bad("is not a DAWproject")
         return root
 
-    def _rename(self, song: _Element) -> None:
-        """Give everything of ours an identifier that the project has not."""
+    def _rename(self, song: _Element) -> str:
+        """Give everything of ours an identifier that the project has not; returns its prefix."""
         taken = {element.get("id") for element in self._root.iter() if element.get("id")}
         prefix = "w"
         while any(str(name).startswith(prefix) for name in taken):
             prefix += "w"
+        prefix += "-"
         for element in song.iter():
             for name in ("id", *_REFERENCES):
                 if element.get(name):
-                    element.set(name, prefix + "-" + element.get(name, ""))
+                    element.set(name, prefix + element.get(name, ""))
+        return prefix
 
     def _match(self, song: _Element, notes: list[str]) -> dict[str, str]:
         """Put our tracks and tempo where theirs are; returns which of our ids are now theirs."""
         same: dict[str, str] = {}
-        root = self._root
-        transport = _child(root, "Transport", after=("Application",))
+        self._match_tempo(song, same)
+        structure = _child(self._root, "Structure", after=("Application", "Transport"))
+        free = [track for track in structure.iter("Track") if _plays_audio(track)]
+        main = next((c for c in structure.iter("Channel") if _is_master(c)), None)
+        for mine in [track for track in song.iter("Track") if not _is_group(track)]:
+            channel = mine.find("Channel")
+            assert channel is not None
+            if _is_master(channel):
+                if main is not None:
+                    _same_id(same, channel, main)
+                    self._drop_master(song, mine, notes)
+                    _remove(mine)
+                continue
+            wanted = _name_of(mine), _role_of(mine)
+            theirs = next((t for t in free if (_name_of(t), _role_of(t)) == wanted), None)
+            if theirs is not None:
+                free.remove(theirs)
+                _remove(mine)
+                _same_id(same, mine, theirs)
+                self._match_mixer(song, channel, theirs, same, notes)
+        # What has no place there yet: tracks, and groups with the rest of their tracks.
+        for mine in song.findall("Structure/Track"):
+            if not _is_group(mine) or mine.find("Track") is not None:
+                structure.append(mine)
+        return same
+
+    def _match_tempo(self, song: _Element, same: dict[str, str]) -> None:
+        transport = _child(self._root, "Transport", after=("Application",))
         for place, tag in enumerate(("Tempo", "TimeSignature")):
             mine, theirs = song.find(f"Transport/{tag}"), transport.find(tag)
             assert mine is not None
@@ -179,34 +213,28 @@ class OwnDaw:
                 continue
             theirs.attrib.update({k: v for k, v in mine.attrib.items() if k not in _KEPT})
             _same_id(same, mine, theirs)
-        structure = _child(root, "Structure", after=("Application", "Transport"))
-        free = [track for track in structure.iter("Track") if _plays_audio(track)]
-        main = next((c for c in structure.iter("Channel") if c.get("role") == "master"), None)
-        for mine in song.findall("Structure/Track"):
-            channel = mine.find("Channel")
-            assert channel is not None
-            if channel.get("role") == "master":
-                if main is None:
-                    structure.append(mine)
-                else:
-                    _same_id(same, channel, main)
-                    self._drop_master(song, mine, notes)
-                continue
-            name = _name_of(mine)
-            theirs = next((track for track in free if _name_of(track) == name), None)
-            if theirs is None:
-                structure.append(mine)
-                continue
-            free.remove(theirs)
-            _same_id(same, mine, theirs)
-            for parameter in channel:
-                kind = str(parameter.tag)
-                found = theirs.find(f"Channel/{kind}")
-                if found is not None:
-                    _same_id(same, parameter, found)
-                elif self._drop_points(song, parameter.get("id", "")):
-                    notes.append(f"{kind} of the take on your track {name}: the file has none.")
-        return same
+
+    def _match_mixer(
+        self,
+        song: _Element,
+        channel: _Element,
+        theirs: _Element,
+        same: dict[str, str],
+        notes: list[str],
+    ) -> None:
+        """Let our automation of a channel be that of their track, and mute it if ours is."""
+        if channel.find("Mute[@value='true']") is not None:
+            parent = theirs.find("Channel")
+            assert parent is not None
+            _child(parent, "Mute", after=("Devices",)).set("value", "true")
+        for parameter in channel:
+            kind = str(parameter.tag)
+            found = theirs.find(f"Channel/{kind}")
+            if found is not None:
+                _same_id(same, parameter, found)
+            elif self._drop_points(song, parameter.get("id", "")):
+                name = _name_of(theirs)
+                notes.append(f"{kind} of the take on your track {name}: the file has none.")
 
     def _drop_master(self, song: _Element, track: _Element, notes: list[str]) -> None:
         for lane in song.findall(f"Arrangement/Lanes/Lanes[@track='{track.get('id', '')}']"):
@@ -272,11 +300,23 @@ def _name_of(element: _Element | None) -> str:
     return "" if element is None else one_line(element.get("name", "")).casefold()
 
 
-def _plays_audio(track: _Element) -> bool:
+def _role_of(track: _Element) -> str:
     channel = track.find("Channel")
+    return "" if channel is None else channel.get("role", "regular")
+
+
+def _is_master(channel: _Element) -> bool:
+    """Groups may have this role, too, but their sound goes on to somewhere."""
+    return channel.get("role") == "master" and channel.get("destination") is None
+
+
+def _is_group(track: _Element) -> bool:
+    return track.get("contentType") == "tracks"
+
+
+def _plays_audio(track: _Element) -> bool:
     return (
-        channel is not None
-        and channel.get("role", "regular") == "regular"
+        _role_of(track) in {"regular", "effect"}
         and "audio" in track.get("contentType", "audio").split()
     )
 

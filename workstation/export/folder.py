@@ -186,7 +186,7 @@ def _fill(
     """Write what people read into the hidden folder, and tell what is in it."""
     dropped = (
         *written.notes,
-        *lost_parts(plan, project, target),
+        *lost_parts(plan, project, target, written),
         *_copy_cover(plan.project.cover, work),
         *_words_on_links(plan.options, work),
         *more,

@@ -18,6 +18,7 @@ from workstation.model import InputError, UsageError
 # What a row stands for besides stems: an empty track, or one that is made for the project.
 Kind = Literal["stems", "empty", "bus", "click", "count-in"]
 MADE: frozenset[Kind] = frozenset({"click", "count-in"})
+_MOST_BYTES = 1 << 20
 
 
 class TrackRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -120,13 +121,25 @@ def read_layout(path: Path) -> Layout:
         InputError: It cannot be read, is not TOML, or says something that cannot be.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise InputError(
+                f"The template {path} is larger than {_MOST_BYTES >> 20} MiB.",
+                "Give a template; templates/README.md says what is in one.",
+            )
+        values = tomllib.loads(data.decode("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"The template {path} cannot be read: {error}.", "Check the file and its permissions."
         ) from error
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"The template {path} is not TOML: {error}.", "Mend that line.") from error
+    except RecursionError as error:
+        raise InputError(
+            f"The template {path} has a mistake: its brackets are nested too deep.",
+            "See templates/README.md for the keys.",
+        ) from error
     _refuse_unknown(path, values)
     try:
         layout = msgspec.convert(values, Layout)

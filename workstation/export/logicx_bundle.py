@@ -28,6 +28,7 @@ from workstation.model.names import shown
 
 AUDIO_FOLDER = Path("Media", "Audio Files")
 _MOST_FILES = 100_000
+_DEEPEST = 50
 _MOST_PLIST_BYTES = 16 << 20
 MOST_WAV_BYTES = 0xFFFF_FFFF
 _PIECE_BYTES = 8 << 20
@@ -96,6 +97,9 @@ def _files_in(path: Path, name: str) -> list[Path]:
 
     files: list[Path] = []
     for folder, folders, names in os.walk(path, onerror=refuse):
+        # Told here, as it walks into every folder from within the walk of the one above.
+        if len(Path(folder).relative_to(path).parts) > _DEEPEST:
+            raise InputError(f"{name} holds folders that are nested too deep.", _SAVE_IT)
         for entry in (*folders, *names):
             kind = Path(folder, entry).lstat().st_mode
             if not (stat.S_ISDIR(kind) or stat.S_ISREG(kind)):

@@ -9,14 +9,13 @@ of regions and its next file, its offset of samples, the bar of a meter, the reg
 from __future__ import annotations
 
 import hashlib
-import math
 import struct
 import uuid
 
 import msgspec
 
 from workstation.export.logicx import Record
-from workstation.export.timeline import Timeline
+from workstation.export.timeline import Timeline, bar_numbers
 
 TICKS_PER_QUARTER = 960
 # Objects are numbered in these steps.
@@ -129,17 +128,15 @@ def meter_events(timeline: Timeline, first: bytes) -> tuple[bytes, list[bytes]]:
     """The meter at the start, as a change of what is there, and those after it."""
     head, *later = timeline.meters
     initial = _patched(first, 11, bytes((head.denominator.bit_length() - 1, head.numerator)))
-    events, bar, last = [], 0, head
-    for meter in later:
-        bar += math.ceil((meter.quarter - last.quarter) / last.bar_quarters - 1e-6)
+    events = []
+    for meter, number in zip(later, bar_numbers(timeline)[1:], strict=True):
         position = BAR_1 + _tick(meter.quarter)
         signature = bytes((meter.denominator.bit_length() - 1, meter.numerator))
         events.append(
             struct.pack("<II3x2s3x", 0x30, position, signature)
-            + struct.pack("<IIII", 0x30, 0x8800_0000, bar, position)
+            + struct.pack("<IIII", 0x30, 0x8800_0000, number - 1, position)
             + struct.pack("<IIII", 0, 0x8800_0000, 0, 0)
         )
-        last = meter
     return initial, events
 
 

@@ -43,11 +43,11 @@ def project_lines(plan: Plan, files: StemFiles) -> list[str]:
         *marker_lines(plan),
     ]
     for number, group in enumerate(project.folders):
-        lines += _folder_lines(plan, files, group, number)
+        lines += folder_lines(plan, files, group, number)
     return [*lines, ">"]
 
 
-def _folder_lines(plan: Plan, files: StemFiles, group: Folder, number: int) -> list[str]:
+def folder_lines(plan: Plan, files: StemFiles, group: Folder, number: int) -> list[str]:
     """A track with the tracks that lie in it, or one that lies in none."""
     tracks = [
         *(track_lines(plan, files, index) for index in group.tracks),
@@ -192,7 +192,7 @@ def track_lines(plan: Plan, files: StemFiles, index: int) -> list[str]:
 
 
 def item_lines(plan: Plan, name: str, index: int) -> list[str]:
-    """The items of a track, which play a file."""
+    """The items of a track, which play a file: its path as seen from the project."""
     clips = plan.arrangement.clips
     return [line for clip in clips for line in _item_lines(plan, name, index, clip)]
 
@@ -220,7 +220,7 @@ def _item_lines(plan: Plan, name: str, index: int, clip: Clip) -> list[str]:
         "      CHANMODE 0",
         f"      GUID {_guid(plan, f'take {which}')}",
         f"      <SOURCE {_SOURCES[Path(name).suffix]}",
-        f"        FILE {quoted('stems/' + name)}",
+        f"        FILE {quoted(name)}",
         "      >",
         "    >",
     ]

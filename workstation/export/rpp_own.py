@@ -52,9 +52,12 @@ class OwnProject:
         Raises:
             InputError: It is none, is damaged, or is far larger than one is.
         """
-        with path.open("rb") as file:
-            data = file.read(_MOST_BYTES + 1)
         name = one_line(path.name)
+        try:
+            with path.open("rb") as file:
+                data = file.read(_MOST_BYTES + 1)
+        except OSError as error:
+            raise InputError(f"{name} cannot be read: {error.strerror}.", _SAVE_IT) from error
         if len(data) > _MOST_BYTES:
             raise InputError(f"{name} is larger than any REAPER project.", _SAVE_IT)
         if not data.lstrip().startswith(b"<REAPER_PROJECT") or b"\0" in data:
@@ -63,21 +66,28 @@ class OwnProject:
         end = "\r\n" if "\r\n" in text else "\n"
         return cls(path, text.split(end), end)
 
-    def filled(self, plan: Plan, files: StemFiles) -> tuple[bytes, list[str]]:
-        """The project with the stems in it, and in words what gave way.
+    def filled(self, plan: Plan, files: StemFiles) -> tuple[bytes, list[str], tuple[int, ...]]:
+        """The project with the stems in it, in words what gave way, and which are on its tracks.
 
         Args:
             plan: What to put in.
-            files: The stems, in `stems/` beside the project.
+            files: The stems, by their paths as seen from the project.
         """
         notes: list[str] = []
+        stems, empty = self._matched(plan)
+        changed = {
+            span: self._track_with(span, plan, files, index, notes)
+            for index, span in enumerate(stems)
+            if span is not None
+        }
         added: list[str] = []
-        changed: dict[_Span, list[str]] = {}
-        for index, span in enumerate(self._matched(plan)):
-            if span is None:
-                added += self._fresh(rpp.track_lines(plan, files, index))
-            else:
-                changed[span] = self._track_with(span, plan, files, index, notes)
+        for number, group in enumerate(plan.project.folders):
+            left = group._replace(
+                tracks=[index for index in group.tracks if stems[index] is None],
+                empty=[index for index in group.empty if empty[index] is None],
+            )
+            if left.tracks or left.empty:
+                added += self._fresh(rpp.folder_lines(plan, files, left, number))
         if plan.arrangement.master:
             notes.append("The master fader of the take: the master of your project stays.")
         lines = [*self._lines[: self._header + 1], f"  {rpp.tempo_line(plan)}"]
@@ -96,12 +106,13 @@ class OwnProject:
         last = self._parts[-1][1] if self._parts else self._header + 1
         lines += [*added, *self._lines[last:]]
         text = self._end.join(lines)
-        return text.encode("utf-8", errors="surrogateescape"), notes
+        filled = tuple(index for index, span in enumerate(stems) if span is not None)
+        return text.encode("utf-8", errors="surrogateescape"), notes, filled
 
     def media(self, plan: Plan) -> set[str]:
         """Relative paths of the files that are still played with the stems in it."""
         gone: set[int] = set()
-        for span in self._matched(plan):
+        for span in self._matched(plan)[0]:
             for start, end in self._inside(span) if span else ():
                 if _word(self._lines[start]) == "<ITEM":
                     gone.update(range(start, end))
@@ -135,17 +146,19 @@ class OwnProject:
             _SAVE_IT,
         )
 
-    def _matched(self, plan: Plan) -> list[_Span | None]:
-        """For every stem, the first track of its name that no other stem has."""
+    def _matched(self, plan: Plan) -> tuple[list[_Span | None], list[_Span | None]]:
+        """For every stem and empty track, the first track of its name that no other one has."""
         free = [span for span in self._parts if _word(self._lines[span[0]]) == "<TRACK"]
         names = {span: self._name_of(span).casefold() for span in free}
         matched: list[_Span | None] = []
-        for stem in plan.project.tracks:
-            name = one_line(stem.name).casefold()
+        wanted = [track.name for track in plan.project.tracks]
+        wanted += [track.name for track in plan.project.empty]
+        for name in (one_line(name).casefold() for name in wanted):
             matched.append(next((span for span in free if names[span] == name), None))
             if matched[-1] is not None:
                 free.remove(matched[-1])
-        return matched
+        count = len(plan.project.tracks)
+        return matched[:count], matched[count:]
 
     def _name_of(self, span: _Span) -> str:
         lines = (self._lines[start] for start, _ in self._inside(span))
@@ -192,6 +205,8 @@ class OwnProject:
             notes.append(f"Items on the track {name} gave way: {gone['<ITEM']}.")
         if gone[""]:
             notes.append(f"Envelopes of the track {name} gave way to the take: {gone['']}.")
+        if plan.project.tracks[index].muted:
+            _mute(kept)
         items = self._fresh(rpp.item_lines(plan, files.names[index], index))
         return [*kept, *envelopes, *items, self._lines[span[1] - 1]]
 
@@ -233,8 +248,17 @@ def copy_media(own: OwnProject, plan: Plan, folder: Path, job: JobContext) -> li
         return []
     return [
         f"Media of {one_line(own.path.name)} that were not copied: {missing}. They lie outside its "
-        "folder, or have the name of a stem. REAPER asks for them when it opens the project."
+        "folder, or are not there. REAPER asks for them when it opens the project."
     ]
+
+
+def _mute(track: list[str]) -> None:
+    """Mute a track in its lines, of which the first opens it; whether it is a solo stays."""
+    at = next((i for i, line in enumerate(track) if _word(line) == "MUTESOLO"), None)
+    if at is None:
+        track.insert(1, "    MUTESOLO 1 0 0")
+    else:
+        track[at] = re.sub(r"MUTESOLO \S+", "MUTESOLO 1", track[at])
 
 
 def _word(line: str) -> str:

@@ -40,7 +40,7 @@ class StemFiles(msgspec.Struct, frozen=True):
     """Audio files that were written.
 
     Attributes:
-        names: File name of every track, in their order.
+        names: File name of every track, in their order; with its folder after `within`.
         channels: Channels of every track.
         notes: In words, what had to be changed.
     """
@@ -48,6 +48,11 @@ class StemFiles(msgspec.Struct, frozen=True):
     names: tuple[str, ...]
     channels: tuple[int, ...]
     notes: tuple[str, ...]
+
+    def within(self, folder: str) -> StemFiles:
+        """The same with their paths as a project has them that lies beside their folder."""
+        names = tuple(f"{folder}/{name}" for name in self.names)
+        return StemFiles(names, self.channels, self.notes)
 
 
 def check_stems(project: Project) -> None:

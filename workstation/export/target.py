@@ -64,10 +64,17 @@ class Plan(msgspec.Struct, frozen=True, dict=True):
 
 
 class Written(msgspec.Struct, frozen=True):
-    """What a writer made: the file to open, and notes on what this export had to change."""
+    """What a writer made.
+
+    Attributes:
+        open_with: The file to open.
+        notes: In words, what this export had to change.
+        filled: Numbers of the tracks that lie on tracks of the user's own project.
+    """
 
     open_with: str
     notes: tuple[str, ...] = ()
+    filled: tuple[int, ...] = ()
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,8 +145,8 @@ def _words_on_unrolled(timeline: Timeline) -> str:
     )
 
 
-def lost_parts(plan: Plan, project: Project, target: Target) -> list[str]:
-    """In words, which parts of a project its plan for the target does not have."""
+def lost_parts(plan: Plan, project: Project, target: Target, written: Written) -> list[str]:
+    """In words, which parts of a project what was written for the target does not have."""
     options = plan.options
     tempo = "The tempo map and the meter: the target midi writes them."
     missing = {
@@ -152,11 +159,16 @@ def lost_parts(plan: Plan, project: Project, target: Target) -> list[str]:
         Part.AUTOMATION: f"The take {one_line(project.take.name)}." if project.take else "",
     }
     lost = [words for part, words in missing.items() if words and part not in target.carries]
-    return [*lost, *_lost_layout(project, target)]
+    filled = [plan.project.tracks[index] for index in written.filled]
+    return [*lost, *_lost_layout(project, target, filled)]
 
 
-def _lost_layout(project: Project, target: Target) -> list[str]:
-    """The same for what a layout asks for."""
+def _lost_layout(project: Project, target: Target, filled: list[Track]) -> list[str]:
+    """The same for what a layout asks for.
+
+    What a format carries does not come onto tracks of the user's own: they keep their place and
+    their way. They are muted, though.
+    """
 
     def names(tracks: Iterable[Track | EmptyTrack]) -> str:
         return ", ".join(one_line(track.name) for track in tracks)
@@ -174,7 +186,18 @@ def _lost_layout(project: Project, target: Target) -> list[str]:
         else "",
         LayoutPart.MADE: f"Tracks that are no stems: {made}." if made else "",
     }
-    return [words for part, words in missing.items() if words and part not in target.layout]
+    kept = {
+        LayoutPart.GROUPS: ("group", names(track for track in filled if track.group)),
+        LayoutPart.OUTPUTS: ("output", names(track for track in filled if track.output)),
+    }
+    return [
+        *(words for part, words in missing.items() if words and part not in target.layout),
+        *(
+            f"The {what} of {which}: your project keeps its own."
+            for part, (what, which) in kept.items()
+            if which and part in target.layout
+        ),
+    ]
 
 
 def where_it_starts(plan: Plan, target: Target) -> str:
