@@ -155,3 +155,10 @@ def test_a_mapping_survives_its_text(tmp_path_factory, mapping):
     path = tmp_path_factory.mktemp("mapping") / "box.toml"
     path.write_text(mapping_text(mapping), encoding="utf-8", newline="")
     assert read_mapping(path) == msgspec.structs.replace(mapping, id="box")
+
+
+def test_brackets_without_end_are_told(tmp_path):
+    path = tmp_path / "deep.toml"
+    path.write_text("a = " + "[" * 5000 + "]" * 5000)
+    with pytest.raises(InputError):
+        read_mapping(path)

@@ -52,7 +52,7 @@ def load_settings() -> Settings:
         ) from error
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(
             f"The settings file {path} is not TOML: {error}.", "Mend that line, or remove the file."
         ) from error

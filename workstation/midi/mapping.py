@@ -155,7 +155,7 @@ def read_mapping(path: Path) -> MidiMapping:
         raise InputError(
             f"The mapping {path} cannot be read: {error}.", "Check the file and its permissions."
         ) from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"The mapping {path} is not TOML: {error}.", "Mend that line.") from error
     try:
         file = msgspec.convert(values, _File)
