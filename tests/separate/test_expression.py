@@ -10,7 +10,7 @@ from workstation.audio import read_audio, write_audio
 from workstation.model import JobContext, UnavailableError, UsageError
 from workstation.model.names import file_name
 from workstation.separate import choose_engine, engine
-from workstation.separate.expression import Term, compose, engines_in, parse
+from workstation.separate.expression import Term, canonical, compose, engines_in, parse
 from workstation.separate.stream import separate_file
 
 
@@ -157,3 +157,8 @@ def test_parts_of_one_rate_or_few_channels_work_at_that_of_the_song():
     middle = slice(500, -500)
     assert np.allclose(found["drums"][:, middle], 0.45 * mix[:, middle], atol=1e-3)
     assert narrow.calls == 3
+
+
+def test_names_of_files_with_brackets_stay_as_they_are():
+    assert canonical("my (v2) model") == "my (v2) model"
+    assert canonical("average( dsp , nmf )") == "average(dsp,nmf)"

@@ -60,8 +60,11 @@ class Term(msgspec.Struct, frozen=True):
 
 
 def canonical(name: str) -> str:
-    """An engine's name as its card writes it: expressions without blanks."""
-    return str(parse(name)) if is_expression(name) else name
+    """An engine's name as its card writes it: expressions without blanks, others as they are."""
+    try:
+        return str(parse(name)) if is_expression(name) else name
+    except UsageError:  # The brackets of a file's name.
+        return name
 
 
 def is_expression(name: str) -> bool:

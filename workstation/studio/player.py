@@ -331,13 +331,16 @@ class Player:
         """Start again after a failure, with the mixer and the place in the song as they were.
 
         Raises:
-            UnavailableError: The device is still not there.
+            UnavailableError: The device is still not there, or the player was closed.
         """
-        mixer, head = self.mixer, self._shared.get("head")
-        kept = self._settings()
-        self._kill()
-        self._start(mixer, head)
-        self._set_all(kept)
+        with self._closing:  # One that is closed meanwhile must not be left running.
+            if self._closed:
+                raise UnavailableError("The player is closed.", "Open another one.")
+            mixer, head = self.mixer, self._shared.get("head")
+            kept = self._settings()
+            self._kill()
+            self._start(mixer, head)
+            self._set_all(kept)
 
     def _settings(self) -> dict[str, float]:
         """What a player that starts again is set to, besides its mixer."""
@@ -373,7 +376,7 @@ class Player:
         self._closed = True
         process = self._process
         if process is not None and process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
+            with self._lock, contextlib.suppress(BrokenPipeError):
                 process.stdin.close()
             try:
                 process.wait(_CLOSE_WITHIN_S)
@@ -419,7 +422,8 @@ class Player:
     def _request_bytes(self, line: bytes) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
-        with self._lock, contextlib.suppress(BrokenPipeError):  # Its end is told by `_listen`.
+        # The end of the process is told by `_listen`; that of the player is asked for.
+        with self._lock, contextlib.suppress(BrokenPipeError, ValueError):
             self._process.stdin.write(line + b"\n")
             self._process.stdin.flush()
 

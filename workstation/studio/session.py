@@ -226,7 +226,9 @@ class Session:
 
     def has_stems(self, engine: str | None) -> bool:
         """Whether `separate` with this engine probably finds its stems there."""
-        name = self._state.engine if engine is None or engine == "auto" else canonical(engine)
+        name = self._state.engine if engine is None or engine == "auto" else engine
+        if name not in self._state.stem_keys and name is not None:
+            name = canonical(name)
         return name in self._state.stem_keys and self._is_present(str(name))
 
     def stem_names(self, engine: str | None, options: EngineOptions | None = None) -> list[str]:
