@@ -225,3 +225,19 @@ def test_another_kind_of_network_is_refused_by_the_conversion_in_words(cache, tm
         converted(path, trust=True, segment_s=None, job=JobContext())
     assert not any(p.name.startswith(".partial") for p in (cache / "openvino").glob(".*"))
     shutil.rmtree(cache / "openvino", ignore_errors=True)
+
+
+@needs_openvino
+def test_the_conversion_tells_nobody_and_leaves_no_process_behind():
+    program = (
+        "import sys\n"
+        "from workstation.separate import openvino_export\n"
+        "openvino_export._keep_to_ourselves()\n"
+        "import openvino\n"
+        "from openvino.tools.ovc import telemetry_utils\n"
+        "print(telemetry_utils.tm.__name__)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip().endswith("telemetry_stub")
