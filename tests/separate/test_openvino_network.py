@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from tests.separate.tiny_demucs import STEMS, tiny_network, write_bag, write_th
-from workstation.model import EngineError, InputError, JobContext, UnavailableError, UsageError
+from workstation.model import (
+    CancelledError,
+    EngineError,
+    InputError,
+    JobContext,
+    UnavailableError,
+    UsageError,
+)
 from workstation.separate import demucs_engine
 from workstation.separate.demucs_engine import make_demucs
 from workstation.separate.openvino_network import openvino_is_there, signals_of, spectrum_of
@@ -225,3 +232,46 @@ def test_another_kind_of_network_is_refused_by_the_conversion_in_words(cache, tm
         converted(path, trust=True, segment_s=None, job=JobContext())
     assert not any(p.name.startswith(".partial") for p in (cache / "openvino").glob(".*"))
     shutil.rmtree(cache / "openvino", ignore_errors=True)
+
+
+@needs_openvino
+def test_the_conversion_tells_nobody_and_leaves_no_process_behind():
+    program = (
+        "import sys\n"
+        "from workstation.separate import openvino_export\n"
+        "openvino_export._keep_to_ourselves()\n"
+        "import openvino\n"
+        "from openvino.tools.ovc import telemetry_utils\n"
+        "print(telemetry_utils.tm.__name__)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip().endswith("telemetry_stub")
+
+
+@needs_openvino
+def test_workers_that_begin_at_the_same_time_do_not_wait_for_each_other_for_ever(models):
+    engine_for("ht", models).separate(mix_of(0.1), RATE, JobContext())  # Converted by now.
+    program = (
+        "import numpy as np\nfrom pathlib import Path\n"
+        "from workstation.model import JobContext\n"
+        "from workstation.separate import EngineOptions, demucs_engine, engine\n"
+        "demucs_engine.worker_layout = lambda _: (4, 1)\n"
+        f"options = EngineOptions(models_dir=Path({str(models)!r}), offline=True, device='cpu')\n"
+        "mix = np.ones((2, 400000), np.float32)\n"
+        f"engine('ht', options).separate(mix, {RATE}, JobContext())\n"
+    )
+    for _ in range(3):
+        subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+@needs_openvino
+def test_a_job_stops_inside_a_segment_and_the_engine_works_again(models):
+    engine = engine_for("ht", models)
+    mix = mix_of(4)
+    first = engine.separate(mix, RATE, JobContext())
+    job = JobContext(lambda fraction, _: fraction > 0 and job.cancel())
+    with pytest.raises(CancelledError):
+        engine.separate(mix, RATE, job)
+    assert agreement_db(first, engine.separate(mix, RATE, JobContext())) > 110

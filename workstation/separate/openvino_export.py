@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 import warnings
 from typing import Any
@@ -30,6 +31,7 @@ from workstation.separate.protocol import FloatArray
 
 def _convert(order: bytes, job: JobContext) -> dict[str, float]:
     """Convert a checkpoint into a folder that is there only when it is complete."""
+    _keep_to_ourselves()
     wanted = _decode(order)
     model: Any = load_checkpoint(wanted.checkpoint, trust=wanted.trust)
     if wanted.segment_s is not None:
@@ -61,6 +63,14 @@ def _convert(order: bytes, job: JobContext) -> dict[str, float]:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return agreement
+
+
+def _keep_to_ourselves() -> None:
+    """Let OpenVINO's converter send no statistics of use: it does without the package for that.
+
+    That package would also leave processes behind, which it forks and which never end here.
+    """
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 
 def _check_kind(model: Any) -> None:  # noqa: ANN401

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import queue
 import shutil
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +100,7 @@ class OpenVinoNetwork:
         self._folder = folder
         self.facts = msgspec.json.decode((folder / FACTS_FILE).read_bytes(), type=Facts)
         self.length = self.facts.length
-        self._compiled: Any = None
-        self._local = threading.local()
+        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     @property
     def bytes_each(self) -> int:
@@ -116,12 +115,12 @@ class OpenVinoNetwork:
         """
         import openvino
 
-        self._compiled, self._local = None, threading.local()
+        self._requests = queue.SimpleQueue()
         core = openvino.Core()
         # Otherwise the weights stay mapped beside the copy that the processor works with.
         core.set_property({"ENABLE_MMAP": False})
         try:
-            self._compiled = core.compile_model(
+            compiled = core.compile_model(
                 self._folder / IR_FILE,
                 "CPU",
                 {
@@ -133,6 +132,12 @@ class OpenVinoNetwork:
             )
         except RuntimeError as error:
             raise _failure(error) from error
+        for _ in range(workers):
+            request = compiled.create_infer_request()
+            # Seen as arrays here, in one thread: where two threads are the first to turn a tensor
+            # into an array at the same time, OpenVINO 2026.4 waits for itself for ever.
+            inputs = [request.get_input_tensor(k).data for k in range(2)]
+            self._requests.put((request, inputs))
 
     def window(self, frames: int) -> int:
         """How many frames it must see around a segment of so many: always its own length."""
@@ -141,24 +146,29 @@ class OpenVinoNetwork:
 
     def __call__(self, mix: FloatArray, check: Check) -> FloatArray:
         """Separate a window; see `segments.Network`."""
-        request = getattr(self._local, "request", None)
-        if request is None:
-            request = self._local.request = self._compiled.create_infer_request()
         check()
         spectrum = spectrum_of(mix, self.facts.window)
-        request.start_async([spectrum[None], mix[None]], share_inputs=True)
-        while not request.wait_for(_WAIT_MS):
-            try:
-                check()
-            except BaseException:
-                request.cancel()
-                request.wait()
-                raise
-        made: FloatArray = request.get_output_tensor(0).data[0]
-        waves: FloatArray = request.get_output_tensor(1).data[0]
-        stems = signals_of(made, self.facts.window, self.length)
-        stems += waves
+        request, inputs = self._requests.get()
+        try:
+            inputs[0][0], inputs[1][0] = spectrum, mix
+            request.start_async()
+            _wait(request, check)
+            stems = signals_of(request.get_output_tensor(0).data[0], self.facts.window, self.length)
+            stems += request.get_output_tensor(1).data[0]
+        finally:
+            self._requests.put((request, inputs))
         return stems
+
+
+def _wait(request: Any, check: Check) -> None:  # noqa: ANN401  (a class of OpenVINO)
+    """Wait until a request is done; stop it if the work should stop."""
+    while not request.wait_for(_WAIT_MS):
+        try:
+            check()
+        except BaseException:
+            request.cancel()
+            request.wait()
+            raise
 
 
 def converted(

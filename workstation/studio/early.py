@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from workstation.model import JobContext, WorkstationError
+from workstation.model import InputError, JobContext, WorkstationError
 from workstation.perform.outputs import OutputOptions
 from workstation.separate import EngineOptions
 from workstation.separate.stream import finished_frames
@@ -107,18 +107,32 @@ class EarlyStems:
             WorkstationError: The separation failed.
         """
         self.wait(_LEAD_S)
-        session = self._session
+        if self.ready_s >= self._frames / self._rate_hz:
+            self.wait()  # They are just being moved to their place.
+        stems = self._session.stems if self.is_finished else self._growing()
+        try:
+            player = self._player(stems, output, connections)
+        except InputError:  # They were moved to their place while the player started.
+            self.wait()
+            player = self._player(self._session.stems, output, connections)
+        threading.Thread(target=self._hold_back, args=(player,), daemon=True).start()
+        return player
+
+    def _player(
+        self,
+        stems: dict[str, Path],
+        output: OutputOptions | None,
+        connections: Connections | None,
+    ) -> Player:
         setup = PlayerSetup(
-            stems=session.stems if self.is_finished else self._growing(),
-            engine=str(session.engine or ""),
+            stems=stems,
+            engine=str(self._session.engine or ""),
             sample_rate_hz=self._rate_hz,
             frames=self._frames,
             grid=None,
-            takes=session.takes,
+            takes=self._session.takes,
         )
-        player = Player(setup, output, connections, say=self._say)
-        threading.Thread(target=self._hold_back, args=(player,), daemon=True).start()
-        return player
+        return Player(setup, output, connections, say=self._say)
 
     def _growing(self) -> dict[str, Path]:
         assert self._unfinished is not None  # Otherwise nothing is ready before all is.
