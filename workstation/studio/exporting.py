@@ -116,7 +116,7 @@ def export_to(  # noqa: PLR0913  (what a user may choose)
                     raise
                 report = _not_made(target, error)
             reports.append(report)
-    if len(failures) == len(targets):
+    if failures and len(failures) == len(targets):
         raise failures[0]
     return reports
 
