@@ -17,3 +17,14 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the folder shared/data with real audio is not beside the project")
     return folder
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """One thread of torch: threads that wait for each other on a busy machine are slow."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -14,17 +14,9 @@ from tests.separate.tiny_songs import STEMS, stems_of, write_songs
 from workstation.audio import read_audio, write_audio
 from workstation.cli import cli
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ONE = {"OMP_NUM_THREADS": "1"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,8 @@ from workstation.separate.protocol import EngineOptions, Seamless, Separator
 from workstation.separate.torch_network import TorchNetwork
 from workstation.separate.weights import MODELS
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 RATE = 44100
 
 
@@ -36,17 +38,6 @@ def _empty_caches(tmp_path, monkeypatch):
     for name in ("WORKSTATION_CACHE_DIR", "HF_HUB_CACHE", "TORCH_HOME"):
         monkeypatch.setenv(name, str(tmp_path / "home" / name))
     monkeypatch.setattr(demucs_engine, "openvino_is_there", lambda: False)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Threads that wait for each other on a busy machine would make these tests slow."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -11,15 +11,9 @@ from workstation.separate.networks import build
 from workstation.separate.trained_file import NetworkPlan, SpectrogramSizes, WaveformSizes
 from workstation.separate.training_loss import separation_loss
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 KINDS = tuple(SIZES)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def network(kind, **plan):

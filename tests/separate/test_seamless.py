@@ -14,6 +14,8 @@ from workstation.separate.demucs_engine import make_demucs
 from workstation.separate.protocol import EngineOptions
 from workstation.separate.stream import finished_frames, is_finished, separate_file
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 RATE = 44100
 
 
@@ -21,17 +23,6 @@ RATE = 44100
 def _alone(tmp_path, monkeypatch):
     monkeypatch.setenv("WORKSTATION_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(demucs_engine, "openvino_is_there", lambda: False)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Threads that wait for each other on a busy machine would make these tests slow."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

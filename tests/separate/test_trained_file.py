@@ -28,15 +28,9 @@ from workstation.separate.trained_file import (
     write_trained,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 KINDS = ("waveform", "spectrogram")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def header_of(plan):

@@ -33,15 +33,9 @@ from workstation.separate.training_loss import judge
 from workstation.separate.training_songs import Clip, draw_batch, held_out_clips
 from workstation.separate.training_state import Epoch, Progress, load_state, state_of
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 KINDS = tuple(SIZES)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
