@@ -11,11 +11,11 @@ from workstation.cli.options import (
     input_argument,
     json_option,
     mix_options,
-    open_input,
+    open_and_separate,
     separation_options,
     session_options,
 )
-from workstation.cli.terminal import command, job_with_progress, print_rendered, say
+from workstation.cli.terminal import command, job_with_progress, print_rendered
 
 
 @click.command(short_help="Take the voice out, or leave it as a soft guide.")
@@ -27,13 +27,7 @@ from workstation.cli.terminal import command, job_with_progress, print_rendered,
     metavar="DB",
     help="Level of the voice against the song's own, such as -18.  [default: no voice]",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="A .wav or .flac file.  [default: <title> - karaoke.wav]",
-)
-@mix_options
+@mix_options("<title> - karaoke.wav")
 @separation_options
 @session_options
 @json_option
@@ -61,19 +55,18 @@ def karaoke(
       workstation karaoke song.mp3
       workstation karaoke song.mp3 --guide -18 --out practice.flac
     """
-    from workstation.studio.session import engine_options
     from workstation.studio.stem_blocks import mix_file
 
     with job_with_progress() as job:
-        session = open_input(
+        session = open_and_separate(
             input_path,
-            job.part(0.0, 0.05, "Opening"),
+            lambda session, _: mix_file(session, "karaoke", out, encoding, overwrite=overwrite),
+            job.part(0.0, 0.8),
             session_dir=session_dir,
             reference=reference,
+            engine=engine,
+            weights=weights,
         )
-        mix_file(session, "karaoke", out, encoding, overwrite=overwrite)
-        options = engine_options(**weights)
-        session.separate(engine, options=options, say=say, job=job.part(0.05, 0.8))
         made = session.karaoke(
             out,
             guide_db=guide_db,

@@ -10,7 +10,7 @@ import click
 from workstation.cli.options import (
     input_argument,
     json_option,
-    open_input,
+    open_and_separate,
     separation_options,
     session_options,
 )
@@ -63,19 +63,18 @@ def loops(
       workstation loops song.mp3 --bars 8 --out pack
     """
     from workstation.studio.loops import check_bars, loop_folder
-    from workstation.studio.session import engine_options
 
     check_bars(bars, encoding)
     with job_with_progress() as job:
-        session = open_input(
+        session = open_and_separate(
             input_path,
-            job.part(0.0, 0.05, "Opening"),
+            lambda session, _: loop_folder(session, out),
+            job.part(0.0, 0.7),
             session_dir=session_dir,
             reference=reference,
+            engine=engine,
+            weights=weights,
         )
-        loop_folder(session, out)
-        options = engine_options(**weights)
-        session.separate(engine, options=options, say=say, job=job.part(0.05, 0.7))
         pack = session.loops(
             out, bars=bars, encoding=encoding, overwrite=overwrite, job=job.part(0.7, 1.0)
         )

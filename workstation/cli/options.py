@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from workstation.cli.terminal import say
+
 if TYPE_CHECKING:
     from workstation.model import JobContext
+    from workstation.separate import EngineOptions
     from workstation.studio import Session
 
 _FOLDER_OF_ENGINE = "workstation.folder_of_engine"
@@ -55,22 +58,36 @@ def json_option(function: F) -> F:
     )(function)
 
 
-def mix_options(function: F) -> F:
-    """How a mix is coded, and whether it may replace a file."""
-    for option in reversed(
-        [
-            click.option(
-                "--encoding",
-                type=click.Choice(["float32", "pcm24", "pcm16"]),
-                default="float32",
-                show_default=True,
-                help="Of a .wav; .flac is 24 bit.",
-            ),
-            click.option("--overwrite", is_flag=True, help="Replace the file if it is there."),
-        ]
-    ):
-        function = option(function)
-    return function
+def mix_options(default: str) -> Callable[[F], F]:
+    """Where a mix goes, how it is coded, and whether it may replace a file.
+
+    Args:
+        default: The name of the file where none is given, in words.
+    """
+
+    def add(function: F) -> F:
+        for option in reversed(
+            [
+                click.option(
+                    "--out",
+                    type=click.Path(path_type=Path, dir_okay=False),
+                    metavar="FILE",
+                    help=f"A .wav or .flac file.  [default: {default}]",
+                ),
+                click.option(
+                    "--encoding",
+                    type=click.Choice(["float32", "pcm24", "pcm16"]),
+                    default="float32",
+                    show_default=True,
+                    help="Of a .wav; .flac is 24 bit.",
+                ),
+                click.option("--overwrite", is_flag=True, help="Replace the file if it is there."),
+            ]
+        ):
+            function = option(function)
+        return function
+
+    return add
 
 
 def session_options(function: F) -> F:
@@ -171,3 +188,35 @@ def open_input(
     from workstation.studio import open_session
 
     return open_session(input_path, parent=session_dir, copy_source=not reference, job=job)
+
+
+def open_and_separate(
+    input_path: Path,
+    check: Callable[[Session, EngineOptions], object],
+    job: JobContext,
+    *,
+    session_dir: Path | None,
+    reference: bool,
+    engine: str | None,
+    weights: dict[str, Any],
+) -> Session:
+    """Open what the user named and have its stems.
+
+    Args:
+        input_path: What the user named.
+        check: Is called before the long work; raises what would only fail behind it.
+        job: Progress out, cancellation in.
+        session_dir: As `session_options` have it.
+        reference: As `session_options` have it.
+        engine: As `separation_options` have it.
+        weights: The rest of them.
+    """
+    from workstation.studio.session import engine_options
+
+    session = open_input(
+        input_path, job.part(0.0, 0.06, "Opening"), session_dir=session_dir, reference=reference
+    )
+    options = engine_options(**weights)
+    check(session, options)
+    session.separate(engine, options=options, say=say, job=job.part(0.06, 1.0))
+    return session

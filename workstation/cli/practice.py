@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,11 +11,15 @@ from workstation.cli.options import (
     input_argument,
     json_option,
     mix_options,
-    open_input,
+    open_and_separate,
     separation_options,
     session_options,
 )
-from workstation.cli.terminal import command, job_with_progress, print_rendered, say
+from workstation.cli.terminal import command, job_with_progress, print_rendered
+
+if TYPE_CHECKING:
+    from workstation.separate import EngineOptions
+    from workstation.studio import Session
 
 
 @click.command(short_help="Mute one part or bring it up, slower or in another key.")
@@ -34,13 +38,7 @@ from workstation.cli.terminal import command, job_with_progress, print_rendered,
 @click.option(
     "--pitch", "semitones", type=float, default=0.0, metavar="SEMITONES", help="-12 to 12."
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="A .wav or .flac file.  [default: <title> - practice <stem>.wav]",
-)
-@mix_options
+@mix_options("<title> - practice <stem>.wav")
 @separation_options
 @session_options
 @json_option
@@ -76,23 +74,26 @@ def practice(
     from workstation.audio.stretching import check_stretch
     from workstation.model import UsageError
     from workstation.studio.practice import practice_gains
-    from workstation.studio.session import engine_options
     from workstation.studio.stem_blocks import mix_file
 
     if mute and up_db is not None:
         raise UsageError("A part cannot be both muted and up.", "Give --mute or --up, not both.")
     check_stretch(tempo_percent, semitones)
-    with job_with_progress() as job:
-        session = open_input(
-            input_path,
-            job.part(0.0, 0.05, "Opening"),
-            session_dir=session_dir,
-            reference=reference,
-        )
-        options = engine_options(**weights)
+
+    def check(session: Session, options: EngineOptions) -> None:
         practice_gains(tuple(session.stem_names(engine, options)), stem, up_db)
         mix_file(session, f"practice {stem}", out, encoding, overwrite=overwrite)
-        session.separate(engine, options=options, say=say, job=job.part(0.05, 0.7))
+
+    with job_with_progress() as job:
+        session = open_and_separate(
+            input_path,
+            check,
+            job.part(0.0, 0.7),
+            session_dir=session_dir,
+            reference=reference,
+            engine=engine,
+            weights=weights,
+        )
         made = session.practice(
             stem,
             out,

@@ -11,22 +11,16 @@ from workstation.cli.options import (
     input_argument,
     json_option,
     mix_options,
-    open_input,
+    open_and_separate,
     separation_options,
     session_options,
 )
-from workstation.cli.terminal import command, job_with_progress, print_rendered, say
+from workstation.cli.terminal import command, job_with_progress, print_rendered
 
 
 @click.command(short_help="Spread the stems over 5.1 channels.")
 @input_argument
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="A .wav or .flac file.  [default: <title> - 5.1.wav]",
-)
-@mix_options
+@mix_options("<title> - 5.1.wav")
 @separation_options
 @session_options
 @json_option
@@ -58,19 +52,20 @@ def surround(
     Example:
       workstation surround song.mp3 --out "song 5.1.flac"
     """
-    from workstation.studio.session import engine_options
     from workstation.studio.stem_blocks import mix_file
 
     with job_with_progress() as job:
-        session = open_input(
+        session = open_and_separate(
             input_path,
-            job.part(0.0, 0.05, "Opening"),
+            lambda session, _: mix_file(
+                session, "5.1", out, encoding, overwrite=overwrite, channels=6
+            ),
+            job.part(0.0, 0.8),
             session_dir=session_dir,
             reference=reference,
+            engine=engine,
+            weights=weights,
         )
-        mix_file(session, "5.1", out, encoding, overwrite=overwrite, channels=6)
-        options = engine_options(**weights)
-        session.separate(engine, options=options, say=say, job=job.part(0.05, 0.8))
         made = session.surround(
             out,
             encoding=encoding,
