@@ -36,7 +36,7 @@ from workstation.model import (
     UsageError,
 )
 from workstation.session.lock import LOCK_FILE, SessionLock
-from workstation.session.own_folder import own_folder
+from workstation.session.own_folder import own_folder, take_away
 
 _README = "README.txt"
 
@@ -175,9 +175,7 @@ def _clear(work: Path) -> None:
         LockedError: Another process is exporting to the same place.
     """
     if work.is_dir():
-        with SessionLock(work):
-            pass
-        shutil.rmtree(work)
+        take_away(work)
 
 
 def _fill(

@@ -34,7 +34,7 @@ def own_folder(place: Path, prefix: str) -> Iterator[Path]:
             for left in place.glob(f"{prefix}*.partial"):
                 # What others are using stays, and so does what is not ours to take away.
                 with suppress(LockedError, OSError):
-                    _take_away(left)
+                    take_away(left)
             try:
                 own = _made(place, prefix, stack)
             except (LockedError, FileNotFoundError):  # Taken for left over, before its lock.
@@ -57,14 +57,15 @@ def _made(place: Path, prefix: str, stack: ExitStack) -> Path:
     return own
 
 
-def _take_away(left: Path) -> None:
+def take_away(left: Path) -> None:
     """Take away a folder that nobody has locked.
 
     Raises:
         LockedError: Somebody has.
+        OSError: It cannot be taken away.
     """
     with SessionLock(left):
         # Under the lock, so that nobody begins to use it meanwhile.
-        shutil.rmtree(left, ignore_errors=True)
+        shutil.rmtree(left, ignore_errors=os.name == "nt")
     if os.name == "nt":  # There, a file that is open cannot be taken away.
         shutil.rmtree(left, ignore_errors=True)
